@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
+
+Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
+largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+
+from lapcvae import bundle as bundles
+from lapcvae import graphs
+from lapcvae.protocol.errors import LapcvaeError
+from training import checkpoint
+from training.model import LapCVAE, Mixed
+
+OPSET = 18
+BATCHES = (1, 2, 5)
+# Levels from this size up run on any multiple of their deepest stride, so that only a part of the square can run.
+DYNAMIC_FROM = 64
+# Float32 sums in another order; graphs are 30 to 60 convolutions deep, pictures are in [0, 1].
+TOLERANCE = 2e-4
+
+
+class Encode(nn.Module):
+    """`lapcvae.graphs`: encode."""
+
+    def __init__(self, net: LapCVAE, k: int):
+        super().__init__()
+        self.encoder, self.coarsest = net.encoders[k], k == net.config.K
+
+    def forward(self, x_k, first, second=None):
+        posterior = self.encoder(x_k, None, first, second) if self.coarsest else self.encoder(x_k, first)
+        return tuple(part for q in posterior for part in (q.mu, q.log_sigma))
+
+
+class Decode(nn.Module):
+    """`lapcvae.graphs`: decode."""
+
+    def __init__(self, net: LapCVAE, k: int):
+        super().__init__()
+        self.decoder, self.coarsest = net.decoders[k], k == net.config.K
+
+    def forward(self, *inputs):
+        u = trust = statistics = None
+        if not self.coarsest:
+            u, trust, statistics, *inputs = inputs
+        temperature, *latents = inputs
+        draw = Mixed(latents[0::3], latents[1::3], latents[2::3], temperature)
+        return self.decoder(draw, latents[0].shape[0], u, statistics, trust)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph to export: its module, its names, and example inputs for any batch and size."""
+
+    name: str
+    module: nn.Module
+    inputs: list[str]
+    outputs: list[str]
+    net: LapCVAE
+    k: int
+
+    @property
+    def dynamic(self) -> bool:
+        groups = self.net.config.levels[self.k].groups
+        return self.net.config.level_size(self.k) >= DYNAMIC_FROM and all(g.kind == "grid" for g in groups)
+
+    def examples(self, batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(batch * 1000 + height + width)
+        rand = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
+        feeds = {}
+        shapes = self.net.latent_shapes(self.k, height, width)
+        for name in self.inputs:
+            part, _, index = name.rpartition("_")
+            if name == "temperature":
+                feeds[name] = torch.tensor([0.7])
+            elif name == "statistics":
+                above = self.net.latent_shapes(self.k + 1, height // 2, width // 2)[-1]
+                feeds[name] = rand(batch, 2 * above[0], *above[1:]) - 0.5
+            elif part in ("z", "eps"):
+                feeds[name] = torch.randn((batch, *shapes[int(index)]), generator=generator)
+            elif part == "mask":
+                feeds[name] = (rand(batch, 1, *shapes[int(index)][1:]) < 0.5).float()
+            else:
+                feeds[name] = rand(batch, 1 if name in ("painted", "trust") else 3, height, width)
+        return feeds
+
+    def sizes(self) -> list[tuple[int, int]]:
+        n = self.net.config.level_size(self.k)
+        return [(n, n), (n // 2, n)] if self.dynamic else [(n, n)]
+
+    def dynamic_shapes(self) -> dict[str, dict[int, str]]:
+        """Named dimensions per input; a latent grid's rows and columns have names of their own."""
+        axes = {}
+        for name in self.inputs:
+            if name == "temperature":
+                continue
+            part, _, index = name.rpartition("_")
+            latent = part in ("z", "eps", "mask") or name == "statistics"
+            suffix = f"_{index}" if part in ("z", "eps", "mask") else "_s" if latent else ""
+            axes[name] = {0: "batch"}
+            if self.dynamic:
+                axes[name] |= {2: f"height{suffix}", 3: f"width{suffix}"}
+        return axes
+
+
+def graphs_of(net: LapCVAE) -> list[Graph]:
+    found = []
+    for k in range(net.config.K + 1):
+        coarsest, count = k == net.config.K, len(net.config.levels[k].groups)
+        found.append(Graph(f"encode_{k}.onnx", Encode(net, k), graphs.encode_inputs(coarsest), graphs.encode_outputs(count), net, k))
+        found.append(Graph(f"decode_{k}.onnx", Decode(net, k), graphs.decode_inputs(coarsest, count), graphs.DECODE_OUTPUTS, net, k))
+    return found
+
+
+def export_graph(graph: Graph, folder: Path) -> float:
+    """Write one graph; the largest difference from PyTorch that was seen. Raises LapcvaeError beyond TOLERANCE."""
+    n = graph.net.config.level_size(graph.k)
+    file = folder / graph.name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The tracing exporter: batch 2, so that no dimension is taken for a constant 1.
+        torch.onnx.export(
+            graph.module, tuple(graph.examples(2, n, n).values()), str(file), input_names=graph.inputs,
+            output_names=graph.outputs, opset_version=OPSET, dynamic_axes=graph.dynamic_shapes()
+            | {name: {0: "batch"} | ({2: f"h_{name}", 3: f"w_{name}"} if graph.dynamic else {}) for name in graph.outputs},
+            dynamo=False,
+        )  # fmt: skip
+    store_as_half(file)
+    return compare(graph, file)
+
+
+def store_as_half(file: Path) -> None:
+    """Weights as float16 followed by a Cast, which onnxruntime folds when it loads: half the size, float32 to run.
+
+    The weights were rounded to float16 before the export, so nothing changes.
+    """
+    model = onnx.load(str(file))
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 64:
+            half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), tensor.name + ".half")
+            casts.append(onnx.helper.make_node("Cast", [half.name], [tensor.name], to=onnx.TensorProto.FLOAT))
+            tensor.CopyFrom(half)
+    for node in reversed(casts):
+        model.graph.node.insert(0, node)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
+
+
+@torch.no_grad()
+def compare(graph: Graph, file: Path) -> float:
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for batch in BATCHES:
+        for height, width in graph.sizes():
+            feeds = graph.examples(batch, height, width)
+            wanted = graph.module(*feeds.values())
+            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+            got = session.run(graph.outputs, {name: feeds[name].numpy() for name in graph.inputs})
+            for name, a, b in zip(graph.outputs, got, wanted):
+                error = float(np.abs(a - b.numpy()).max())
+                worst = max(worst, error)
+                if not error <= TOLERANCE * max(1.0, float(b.abs().max())):
+                    raise LapcvaeError(
+                        f"{graph.name} differs from PyTorch by {error:.2g} at {name}, batch {batch}, {height}x{width}.",
+                        "Nothing was written. Try another version of torch or onnxruntime.",
+                    )
+    return worst
+
+
+def round_to_half(net: LapCVAE) -> LapCVAE:
+    """The weights as they will be stored."""
+    for parameter in net.parameters():
+        parameter.data = parameter.data.half().float()
+    return net
+
+
+def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path) -> dict:
+    config = net.config
+    levels = [
+        {"encode": f"encode_{k}.onnx", "decode": f"decode_{k}.onnx",
+         "groups": [dataclasses.asdict(g) for g in level.groups]}
+        for k, level in enumerate(config.levels)
+    ]  # fmt: skip
+    files = {
+        f.name: {"bytes": f.stat().st_size, "sha256": hashlib.sha256(f.read_bytes()).hexdigest()}
+        for f in sorted(folder.iterdir())
+    }
+    manifest = {
+        "format": bundles.FORMAT, "name": args.out.name, "title": args.title, "size": config.size,
+        "colour": "sRGB with its transfer curve, 0 to 1", "levels": levels, "licence": args.licence,
+        "training": facts, "parity": {"largest_error": error, "batches": list(BATCHES)}, "files": files,
+    }  # fmt: skip
+    if args.eyes:
+        y, distance = (float(v) for v in args.eyes.split(","))
+        manifest["eyes"] = {"y": y, "distance": distance}
+    if args.quality:
+        manifest["quality"] = json.loads(args.quality.read_text())
+    return manifest
+
+
+def export(args: argparse.Namespace) -> Path:
+    net = round_to_half(checkpoint.load_weights(args.model)).float().eval()
+    facts = checkpoint.facts(args.model)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{args.out.name}-", dir=args.out.parent))
+    try:
+        errors = [export_graph(graph, work) for graph in graphs_of(net)]
+        checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True)
+        if args.card:
+            shutil.copyfile(args.card, work / bundles.CARD)
+        manifest = manifest_of(net, args, facts, max(errors), work)
+        (work / bundles.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        bundles.open_bundle(work)
+        work.chmod(0o755)
+        replace_folder(work, args.out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return args.out
+
+
+def replace_folder(new: Path, old: Path) -> None:
+    """`new` takes the name `old`; what was there goes only after that."""
+    if not old.exists():
+        os.rename(new, old)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{old.name}-old-", dir=old.parent))
+    os.rename(old, aside / old.name)
+    os.rename(new, old)
+    shutil.rmtree(aside)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="a run folder, a bundle folder or a weights file")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder; its name is the model's")
+    parser.add_argument("--title", default="A LapCVAE model", help="what users see")
+    parser.add_argument("--licence", default="Made from your own pictures: yours.", help="what `lapcvae models` shows")
+    parser.add_argument("--eyes", help="Y,DISTANCE of the eyes as shares of the side, if it is a model of faces")
+    parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
+    parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
+    args = parser.parse_args(arguments)
+    try:
+        print(f"The bundle is in {export(args)}")
+    except LapcvaeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""GIMP's side of a conversation: the runtime's questions answered from layers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import layers
+import records
+from gi.repository import Gimp
+from lapcvae.protocol.geometry import Box
+from lapcvae.protocol.messages import Array
+from records import CoarseRecord
+
+
+class LayerHost:
+    """`lapcvae.protocol.host.Host` for a photo layer and what is painted in another one.
+
+    Boxes are in the photo layer's pixels; every other layer has a place of its own in the image.
+    """
+
+    def __init__(self, image: Gimp.Image, photo: Gimp.Layer, painting: Gimp.Layer | None, dtype: str,
+                 record: CoarseRecord | None = None):  # fmt: skip
+        """`dtype`: what the painting is read in; `record`: of the painting, where it is a coarse layer."""
+        self._image = image
+        self._photo = photo
+        self._painting = painting
+        self._dtype = dtype
+        self._record = record
+        self._mask_dtype = layers.mask_dtype(photo)
+
+    def pixels(self, what: str, box: Box) -> Array:
+        if what == "photo":
+            return layers.read_native(self._photo, box)
+        if what == "painting" and self._painting is not None:
+            return self._read_painting(box)
+        if what == "selection":
+            return layers.read_mask(self._image.get_selection(), self._moved(box, (0, 0)), self._mask_dtype)
+        raise ValueError(f"There are no pixels of the kind {what!r}.")
+
+    def _read_painting(self, box: Box) -> Array:
+        there = self._moved(box, layers.offsets(self._painting))
+        pixels = layers.read_srgb(self._painting, there, self._dtype)
+        shown = records.shown(self._painting) if self._record else None
+        if shown is None:
+            return pixels
+        x, y = self._record.moved_by(self._painting, self._photo)
+        at = dataclasses.replace(self._record.box, x=self._record.box.x + x, y=self._record.box.y + y)
+        return shown.restored(pixels, layers.read_native(self._painting, there), box, at)
+
+    def colours(self, to: str, pixels: Array) -> Array:
+        convert = {"model": layers.to_model, "photo": layers.to_photo}[to]
+        return convert(self._photo, pixels)
+
+    def progress(self, done: float, text: str) -> None:
+        Gimp.progress_set_text(text)
+        Gimp.progress_update(done)
+
+    def result(self, message) -> None:
+        """Results are collected by whoever reads the conversation."""
+
+    def cancelled(self) -> bool:
+        # GIMP's own Cancel ends the plug-in's process; the worker notices that the connection is closed.
+        return False
+
+    def _moved(self, box: Box, origin: tuple[int, int]) -> Box:
+        """A box of the photo in the pixels of an item whose corner is at `origin` of the image."""
+        x, y = layers.offsets(self._photo)
+        return Box(box.x + x - origin[0], box.y + y - origin[1], box.width, box.height)

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""GIMP's entry to LapCVAE: which procedures there are, and how their arguments become values.
+
+GIMP wants this file to be called like its folder. Both are not called "lapcvae", because Python looks for modules in
+this folder first and `import lapcvae.protocol` would then find this file in place of the package.
+"""
+
+import sys
+import traceback
+
+import gi
+
+gi.require_version("Babl", "0.1")
+gi.require_version("Gegl", "0.4")
+gi.require_version("Gimp", "3.0")
+from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
+
+import library  # noqa: E402
+
+COARSE = "plug-in-lapcvae-coarse"
+GENERATE = "plug-in-lapcvae-generate"
+
+# A plug-in that cannot be imported vanishes from the menu without a word; this one stays, and says what is wrong.
+try:
+    library.find_protocol()
+    import commands
+    from lapcvae.protocol.errors import Cancelled, LapcvaeError
+    from lapcvae.protocol.geometry import LARGEST_COORDINATE, Frame
+    from lapcvae.protocol.messages import MOST_VARIANTS, Settings
+
+    BROKEN = ""
+except ImportError as error:
+    BROKEN = f"LapCVAE's plug-in is not whole: {error} Run install.sh again."
+
+
+def _frame(config: Gimp.ProcedureConfig):
+    """The frame that the arguments give; None when its side is 0."""
+    side = config.get_property("side")
+    if side == 0:
+        return None
+    return Frame(config.get_property("center-x"), config.get_property("center-y"), side, config.get_property("angle"))
+
+
+def _model(config: Gimp.ProcedureConfig) -> str:
+    # From GIMP's second start on, the default of a text argument, read back from pluginrc, is None in place of "".
+    return config.get_property("model") or ""
+
+
+def _make_coarse(image, drawables, config):
+    return commands.make_coarse(
+        image, drawables, config.get_property("level"), _frame(config), config.get_property("style"),
+        _model(config),
+    )  # fmt: skip
+
+
+def _generate(image, drawables, config):
+    settings = Settings(
+        **{n: config.get_property(n) for n in ("count", "seed", "temperature", "realism", "grow", "texture")}
+    )
+    edit = commands.Edit(
+        settings, config.get_property("painting"), config.get_property("level"), _frame(config),
+        _model(config), config.get_property("device"),
+    )  # fmt: skip
+    return commands.generate(image, drawables, edit)
+
+
+def _returned(procedure: Gimp.Procedure, value: GObject.Object) -> Gimp.ValueArray:
+    values = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, GLib.Error())
+    values.remove(1)
+    values.insert(1, GObject.Value(value.__gtype__, value))
+    return values
+
+
+def _run(procedure, run_mode, image, drawables, config, work):
+    """The edge: whatever went wrong becomes one message for the user."""
+    if BROKEN:
+        return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(BROKEN))
+    Gegl.init(None)
+    Gimp.progress_init("LapCVAE")
+    try:
+        return _returned(procedure, work(image, list(drawables), config))
+    except Cancelled:
+        return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, GLib.Error())
+    except LapcvaeError as error:
+        message = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        message = (
+            f"Something unexpected went wrong in LapCVAE's plug-in ({type(error).__name__}: {error}). Please report it."
+        )
+    finally:
+        Gimp.progress_end()
+    return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(message))
+
+
+READ_WRITE = GObject.ParamFlags.READWRITE
+
+
+def _add_choice(procedure: Gimp.Procedure, name: str, label: str, blurb: str, choices: dict[str, str]) -> None:
+    """A choice among `choices` (nick: label); the first is the default."""
+    choice = Gimp.Choice.new()
+    for position, (nick, text) in enumerate(choices.items()):
+        choice.add(nick, position, text, "")
+    procedure.add_choice_argument(name, label, blurb, choice, next(iter(choices)), READ_WRITE)
+
+
+def _add_frame(procedure: Gimp.Procedure) -> None:
+    most = float(LARGEST_COORDINATE)
+    for name, label, blurb, least in (
+        ("center-x", "Frame: centre _x", "In pixels of the photo layer", -most),
+        ("center-y", "Frame: centre _y", "In pixels of the photo layer", -most),
+        ("side", "Frame: si_de", "In pixels of the photo layer; 0: the largest square in the middle", 0.0),
+        ("angle", "Frame: _angle", "In degrees, clockwise", -360.0),
+    ):
+        procedure.add_double_argument(name, label, blurb, least, 360.0 if name == "angle" else most, 0.0, READ_WRITE)
+
+
+def _add_model(procedure: Gimp.Procedure) -> None:
+    procedure.add_string_argument("model", "_Model", "Name of the model; empty: the default", "", READ_WRITE)
+
+
+def _describe_coarse(procedure: Gimp.Procedure) -> None:
+    procedure.add_int_argument("level", "_Level", "1: finest; more is coarser; 0: the coarsest", 0, 8, 3, READ_WRITE)
+    _add_frame(procedure)
+    styles = {"smooth": "Smooth", "blocks": "Blocks"}
+    _add_choice(procedure, "style", "_Style", "How the coarse cells are shown", styles)
+    _add_model(procedure)
+    procedure.add_layer_return_value("coarse-layer", "Coarse layer", "The layer to paint on", True, READ_WRITE)
+
+
+def _describe_generate(procedure: Gimp.Procedure) -> None:
+    default = Settings()
+    procedure.add_layer_argument(
+        "painting", "_Painting", "The layer that was painted on; none: the coarse layer", True, READ_WRITE
+    )
+    procedure.add_int_argument("count", "_Variants", "How many variants", 1, MOST_VARIANTS, default.count, READ_WRITE)
+    procedure.add_int_argument("seed", "Se_ed", "The same seed gives the same variants", 0, 2**31 - 1, 0, READ_WRITE)
+    procedure.add_double_argument(
+        "temperature", "_Temperature", "0: the most likely picture; 1: all that the model finds possible",
+        0.0, 2.0, default.temperature, READ_WRITE,
+    )  # fmt: skip
+    procedure.add_double_argument(
+        "realism", "_Realism", "0: take the painting exactly; 1: it is crude, make it realistic",
+        0.0, 1.0, default.realism, READ_WRITE,
+    )  # fmt: skip
+    procedure.add_double_argument(
+        "grow", "_Grow", "How many coarse cells the change fades out across", 0.0, 8.0, default.grow, READ_WRITE
+    )
+    procedure.add_boolean_argument(
+        "texture", "Te_xture", "Give new skin the grain of the skin around it", default.texture, READ_WRITE
+    )
+    procedure.add_int_argument(
+        "level", "_Level", "For strokes: the painted level; 0: by the strokes", 0, 8, 0, READ_WRITE
+    )
+    _add_frame(procedure)
+    _add_model(procedure)
+    devices = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
+    _add_choice(procedure, "device", "De_vice", "What computes", devices)
+    procedure.add_group_layer_return_value("group", "Variants", "The group of variants", True, READ_WRITE)
+
+
+class LapcvaePlugIn(Gimp.PlugIn):
+    """The procedures under Filters > LapCVAE. They are never gray: without a photo they say what is missing."""
+
+    def do_set_i18n(self, name):
+        return False
+
+    def do_query_procedures(self):
+        return [COARSE, GENERATE]
+
+    def do_create_procedure(self, name):
+        work, describe, label, blurb = {
+            COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer",
+                     "Add a low-resolution version of the face to paint on"),
+            GENERATE: (_generate, _describe_generate, "_Generate Variants",
+                       "Turn what was painted on the coarse layer into sharp variants of the photo"),
+        }[name]  # fmt: skip
+        procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, _run, work)
+        procedure.set_image_types("*")
+        procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.ALWAYS)
+        procedure.set_menu_label(label)
+        procedure.add_menu_path("<Image>/Filters/LapCVAE")
+        procedure.set_documentation(blurb, blurb, name)
+        procedure.set_attribution("LapCVAE", "LapCVAE", "2026")
+        if not BROKEN:
+            describe(procedure)
+        return procedure
+
+
+Gimp.main(LapcvaePlugIn.__gtype__, sys.argv)

@@ -1,0 +1,215 @@
+"""Model bundles: a folder with a manifest, ONNX graphs, weights and a card; found by scanning, verified before use.
+
+A bundle is untrusted input. `open_bundle` checks the manifest's shape and numbers, that every file is there, inside the
+folder, of the stated size and SHA-256, and that no graph refers to data or operators from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .protocol.errors import LapcvaeError
+from .protocol.paths import model_folders
+
+MANIFEST, CARD = "manifest.json", "card.md"
+FORMAT = 1
+LARGEST_MANIFEST = 1 << 20
+LARGEST_FILE = 1 << 30
+LARGEST_SIZE = 4096
+MOST_LEVELS = 10
+MOST_CHANNELS = 4096
+
+
+class BundleError(LapcvaeError):
+    """A bundle that cannot be used; says which and why."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of latents: `kind` ("grid", "global", "vector"), channels, and pixels per cell of a grid."""
+
+    kind: str
+    channels: int
+    stride: int
+
+    def cells(self, size: int) -> int:
+        """Rows (= columns) of the group at a level of `size` pixels."""
+        return size // self.stride if self.kind == "grid" else 1
+
+
+@dataclass(frozen=True)
+class Level:
+    """Level k: its picture is `size` pixels, its graphs are files of the bundle."""
+
+    k: int
+    size: int
+    groups: tuple[Group, ...]
+    encode: str
+    decode: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. `hash` identifies its content."""
+
+    folder: Path
+    name: str
+    title: str
+    size: int
+    levels: tuple[Level, ...]
+    licence: str
+    hash: str
+    manifest: dict
+
+    @property
+    def K(self) -> int:
+        return len(self.levels) - 1
+
+    @property
+    def eyes(self) -> tuple[float, float] | None:
+        """Where the model expects eyes: (height, distance) as shares of the side, or None if it is not of faces."""
+        eyes = self.manifest.get("eyes")
+        return (eyes["y"], eyes["distance"]) if eyes else None
+
+
+def scan(shipped: Path | None = None) -> dict[str, Path]:
+    """Every folder with a manifest, by name; earlier places win (LAPCVAE_MODELS, the user's folder, the shipped)."""
+    found: dict[str, Path] = {}
+    for place in model_folders(shipped):
+        for manifest in sorted(Path(place).glob(f"*/{MANIFEST}")):
+            found.setdefault(manifest.parent.name, manifest.parent)
+    return found
+
+
+def find(name: str = "", shipped: Path | None = None) -> Path:
+    """The folder of the bundle `name`, or of the first shipped one if no name is given."""
+    found = scan(shipped)
+    if not found:
+        places = ", ".join(str(p) for p in model_folders(shipped))
+        raise BundleError(f"No model is installed (looked in {places}).", "Run install.sh again, or set LAPCVAE_MODELS.")
+    if not name:
+        return found.get("faces-128") or next(iter(found.values()))
+    if name not in found:
+        raise BundleError(f'There is no model "{name}".', f"Installed are: {', '.join(sorted(found))}.")
+    return found[name]
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle; raises BundleError and loads nothing if anything does not fit."""
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    bundle = _Reader(folder, manifest).bundle()
+    files = _files(folder, manifest)
+    for level in bundle.levels:
+        for name in (level.encode, level.decode):
+            if name not in files:
+                raise _broken(folder, f"the graph {name} is not in its list of files")
+    for name, (size, digest) in files.items():
+        _verify(folder, name, size, digest)
+    return bundle
+
+
+def _broken(folder: Path, what: str, remedy: str = "Copy or install the model again.") -> BundleError:
+    return BundleError(f"The model in {folder} cannot be used: {what}.", remedy)
+
+
+def _read_manifest(folder: Path) -> dict:
+    file = folder / MANIFEST
+    try:
+        if file.stat().st_size > LARGEST_MANIFEST:
+            raise _broken(folder, f"{MANIFEST} is larger than {LARGEST_MANIFEST} bytes")
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _broken(folder, f"{MANIFEST} cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise _broken(folder, f"{MANIFEST} is no valid JSON") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+        raise _broken(folder, f"{MANIFEST} has no format version")
+    if manifest["format"] > FORMAT:
+        raise _broken(
+            folder, f"it has format {manifest['format']}, and this version reads up to {FORMAT}", "Update LapCVAE."
+        )
+    return manifest
+
+
+def _files(folder: Path, manifest: dict) -> dict[str, tuple[int, str]]:
+    listed = manifest.get("files")
+    if not isinstance(listed, dict) or not listed or len(listed) > 64:
+        raise _broken(folder, f"{MANIFEST} has no list of files")
+    files = {}
+    for name, facts in listed.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise _broken(folder, f'the file name "{name}" points outside the folder or is odd')
+        size, digest = (facts.get("bytes"), facts.get("sha256")) if isinstance(facts, dict) else (None, None)
+        if not isinstance(size, int) or not 0 <= size <= LARGEST_FILE or not isinstance(digest, str):
+            raise _broken(folder, f"size or SHA-256 of {name} is missing")
+        files[name] = size, digest
+    return files
+
+
+def _verify(folder: Path, name: str, size: int, digest: str) -> None:
+    file = folder / name
+    if not file.is_file():
+        raise _broken(folder, f"the file {name} is missing")
+    if file.is_symlink():
+        raise _broken(folder, f"the file {name} is a link")
+    if file.stat().st_size != size:
+        raise _broken(folder, f"the file {name} has {file.stat().st_size} bytes in place of {size}")
+    with file.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() != digest:
+            raise _broken(folder, f"the content of {name} is not what the manifest says (SHA-256)")
+
+
+class _Reader:
+    """The manifest's numbers, each checked."""
+
+    def __init__(self, folder: Path, manifest: dict):
+        self.folder, self.manifest = folder, manifest
+
+    def whole(self, where: dict, key: str, low: int, high: int) -> int:
+        value = where.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _broken(self.folder, f'"{key}" is {value!r} in place of a whole number from {low} to {high}')
+        return value
+
+    def text(self, where: dict, key: str) -> str:
+        value = where.get(key)
+        if not isinstance(value, str) or not value or len(value) > 2000:
+            raise _broken(self.folder, f'"{key}" is missing or no text')
+        return value
+
+    def bundle(self) -> Bundle:
+        m = self.manifest
+        size = self.whole(m, "size", 16, LARGEST_SIZE)
+        raw = m.get("levels")
+        if not isinstance(raw, list) or not 2 <= len(raw) <= MOST_LEVELS:
+            raise _broken(self.folder, "it has no list of levels")
+        levels = tuple(self.level(k, entry, size >> k) for k, entry in enumerate(raw))
+        eyes = m.get("eyes")
+        if eyes is not None and not (
+            isinstance(eyes, dict) and all(isinstance(eyes.get(k), float) and 0 < eyes[k] < 1 for k in ("y", "distance"))
+        ):
+            raise _broken(self.folder, 'the positions of the eyes ("eyes") are not numbers between 0 and 1')
+        digest = hashlib.sha256(json.dumps(m["files"], sort_keys=True).encode()).hexdigest() if "files" in m else ""
+        return Bundle(
+            self.folder, self.text(m, "name"), self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m
+        )
+
+    def level(self, k: int, entry, size: int) -> Level:
+        if not isinstance(entry, dict) or not isinstance(entry.get("groups"), list) or not entry["groups"]:
+            raise _broken(self.folder, f"level {k} has no groups of latents")
+        groups = tuple(self.group(k, g, size) for g in entry["groups"])
+        return Level(k, size, groups, self.text(entry, "encode"), self.text(entry, "decode"))
+
+    def group(self, k: int, raw, size: int) -> Group:
+        if not isinstance(raw, dict) or raw.get("kind") not in ("grid", "global", "vector"):
+            raise _broken(self.folder, f"level {k} has a group of latents of an unknown kind")
+        channels = self.whole(raw, "channels", 1, MOST_CHANNELS)
+        stride = self.whole(raw, "stride", 1, size) if raw["kind"] == "grid" else 0
+        if stride and size % stride:
+            raise _broken(self.folder, f"level {k} of {size} pixels cannot be divided into cells of {stride}")
+        return Group(raw["kind"], channels, stride)

@@ -1,0 +1,305 @@
+"""Between the model's square and the photo's own pixels.
+
+Down: the photo's pixels under the frame are averaged over each model pixel. Up: what an edit changed at the model's size
+is enlarged and added to the photo's pixels, `photo + warp_up(variant - b_0)`; where the content changed, detail that is
+finer than the model belongs to what was there before, so it fades out, and texture and grain measured on the untouched
+surroundings take its place. Everything happens in the photo's own space and depth, over one box.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from . import noise
+from .protocol.geometry import Box, Frame, Size
+
+DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
+          "f2": np.dtype("<f2"), "f4": np.dtype("<f4"), "f8": np.dtype("<f8")}  # fmt: skip
+
+# A change of this size (share of full scale) replaces the fine detail of what was there completely.
+FULL_FADE = 0.06
+# Bands finer than the model's pixel that get grain, at most this many octaves.
+MOST_OCTAVES = 5
+GRAIN_TILE = 256
+
+
+def full_scale(dtype: np.dtype) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """Native pixels to float32 with 1.0 = full scale."""
+    return (pixels * (1.0 / full_scale(pixels.dtype))).astype(np.float32)
+
+
+def to_native(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The inverse of `to_float`; integers are rounded and clipped, floats are not."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    scaled = np.clip(values.astype(np.float64 if dtype.itemsize > 2 else np.float32), 0, 1) * full_scale(dtype)
+    return np.minimum(np.rint(scaled), full_scale(dtype)).astype(dtype)
+
+
+def is_upright(frame: Frame) -> bool:
+    return frame.angle % 360.0 == 0.0
+
+
+# --- down ---
+
+
+def averaging_matrix(start: float, step: float, count: int, length: int) -> list[tuple[int, np.ndarray]]:
+    """Per output i, (first input, weights): the mean of inputs over [start + i step, start + (i + 1) step).
+
+    Inputs are pixels [n, n + 1), replicated beyond 0 .. length; an output narrower than a pixel interpolates linearly.
+    """
+    rows = []
+    width = max(step, 1.0)
+    for i in range(count):
+        centre = start + (i + 0.5) * step
+        low, high = centre - width / 2, centre + width / 2
+        first, last = int(np.floor(low)), int(np.ceil(high))
+        edges = np.clip(np.arange(first, last + 1), low, high)
+        weights = np.diff(edges) / width
+        at = np.clip(np.arange(first, last), 0, length - 1)
+        merged = np.zeros(at[-1] - at[0] + 1)
+        np.add.at(merged, at - at[0], weights)
+        rows.append((int(at[0]), merged.astype(np.float32)))
+    return rows
+
+
+def _average_rows(values: np.ndarray, rows: list[tuple[int, np.ndarray]]) -> np.ndarray:
+    flat = values.reshape(values.shape[0], -1)
+    # Converted strip by strip: the whole photo as float32 would leave the cache.
+    out = np.stack([weights @ flat[first : first + len(weights)].astype(np.float32, copy=False) for first, weights in rows])
+    return out.reshape(len(rows), *values.shape[1:])
+
+
+def warp_down(values: np.ndarray, box: Box, frame: Frame, size: int) -> np.ndarray:
+    """`values` (H x W x C over `box`) seen through `frame`: size x size x C float32, each the mean over its square.
+
+    Integers keep their scale.
+    """
+    if is_upright(frame):
+        step = frame.side / size
+        left, top = frame.cx - frame.side / 2 - box.x, frame.cy - frame.side / 2 - box.y
+        tall = _average_rows(values, averaging_matrix(top, step, size, box.height))
+        wide = _average_rows(tall.transpose(1, 0, 2), averaging_matrix(left, step, size, box.width))
+        return np.ascontiguousarray(wide.transpose(1, 0, 2))
+    # Turned: sample about as densely as the photo has pixels, then average blocks.
+    block = max(1, int(np.ceil(frame.side / size)))
+    fine = _sample(values, box, frame, size * block)
+    return fine.reshape(size, block, size, block, -1).mean((1, 3), dtype=np.float32)
+
+
+def _sample(values: np.ndarray, box: Box, frame: Frame, n: int) -> np.ndarray:
+    """n x n x C bilinear samples of `values` at the frame's square."""
+    a, b, c, d, e, f = frame.matrix(n)
+    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    # Pillow's affine maps the centre of an output pixel itself; +1 is the padding.
+    return _affine(padded, (n, n), (a, b, c - box.x + 1, d, e, f - box.y + 1))
+
+
+def _affine(values: np.ndarray, size: tuple[int, int], matrix) -> np.ndarray:
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(values[:, :, i], np.float32)).transform(
+                size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+            )
+        )
+        for i in range(values.shape[2])
+    ]
+    return np.stack(planes, axis=2)
+
+
+# --- up ---
+
+
+def _cubic(t: np.ndarray) -> np.ndarray:
+    """Catmull-Rom's kernel."""
+    t = np.abs(t)
+    near = 1.5 * t**3 - 2.5 * t**2 + 1
+    far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return np.where(t < 1, near, np.where(t < 2, far, 0.0))
+
+
+def _linear(t: np.ndarray) -> np.ndarray:
+    return np.maximum(0.0, 1 - np.abs(t))
+
+
+def interpolation_matrix(at: np.ndarray, n: int, kernel=_cubic) -> np.ndarray:
+    """len(at) x n: values at positions `at` (in units of n samples, centres at i + .5), edges replicated."""
+    matrix = np.zeros((len(at), n), np.float32)
+    base = np.floor(at - 0.5).astype(int)
+    rows = np.arange(len(at))
+    for tap in range(-1, 3):
+        index = base + tap
+        np.add.at(matrix, (rows, np.clip(index, 0, n - 1)), kernel(at - 0.5 - index).astype(np.float32))
+    return matrix
+
+
+class WarpUp:
+    """From the model's square to the photo's pixels over one box; made once, used for every variant."""
+
+    def __init__(self, frame: Frame, size: int, box: Box):
+        self.frame, self.size, self.box = frame, size, box
+        if is_upright(frame):
+            step = frame.side / size
+            x = (np.arange(box.width) + 0.5 + box.x - frame.cx + frame.side / 2) / step
+            y = (np.arange(box.height) + 0.5 + box.y - frame.cy + frame.side / 2) / step
+            self.axes = {kernel: (interpolation_matrix(y, size, kernel), interpolation_matrix(x, size, kernel))
+                         for kernel in (_cubic, _linear)}  # fmt: skip
+
+    def __call__(self, values: np.ndarray, kernel=_cubic) -> np.ndarray:
+        """S x S x C -> H x W x C over the box; outside the square its edge is replicated."""
+        if is_upright(self.frame):
+            rows, columns = self.axes[kernel]
+            planes = [rows @ (values[:, :, i] @ columns.T) for i in range(values.shape[2])]
+            return np.stack(planes, axis=2)
+        # Turned: enlarge smoothly first, then sample that bilinearly.
+        fine = 4
+        at = (np.arange(self.size * fine) + 0.5) / fine
+        axis = interpolation_matrix(at, self.size, kernel)
+        large = np.stack([axis @ values[:, :, i] @ axis.T for i in range(values.shape[2])], axis=2)
+        return self._turned(np.ascontiguousarray(large, np.float32))
+
+    def linear(self, values: np.ndarray) -> np.ndarray:
+        """Without overshoot: what is 0 or 1 around a point stays 0 or 1 there."""
+        return self(values, _linear)
+
+    def _turned(self, values: np.ndarray) -> np.ndarray:
+        n = values.shape[0]
+        a, b, c, d, e, f = self.frame.matrix(n)
+        determinant = a * e - b * d
+        ia, ib, id_, ie = e / determinant, -b / determinant, -d / determinant, a / determinant
+        ic = ia * (self.box.x - c) + ib * (self.box.y - f)
+        if_ = id_ * (self.box.x - c) + ie * (self.box.y - f)
+        pad = 2
+        padded = np.pad(values, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        return _affine(padded, (self.box.width, self.box.height), (ia, ib, ic + pad, id_, ie, if_ + pad))
+
+
+# --- the mask and its box ---
+
+
+def close_mask_at_frame(m: np.ndarray, frame: Frame, photo: Size) -> np.ndarray:
+    """m falls to 0 at those edges of the square beyond which the photo goes on (two model pixels)."""
+    size = m.shape[0]
+    ramp = np.clip((np.arange(size) - 0.5) / 2.0, 0, 1)
+    half = frame.side / 2
+    open_ = (True, True, True, True)
+    if is_upright(frame):
+        open_ = (frame.cx - half > 0, frame.cy - half > 0, frame.cx + half < photo.width, frame.cy + half < photo.height)
+    out = m.copy()
+    if open_[0]:
+        out *= ramp[None, :]
+    if open_[1]:
+        out *= ramp[:, None]
+    if open_[2]:
+        out *= ramp[None, ::-1]
+    if open_[3]:
+        out *= ramp[::-1, None]
+    return out.astype(np.float32)
+
+
+def box_of(m: np.ndarray, frame: Frame, photo: Size, margin: float) -> Box:
+    """The photo pixels that m reaches, plus `margin` photo pixels, within the photo; empty if m is 0 everywhere."""
+    size = m.shape[0]
+    rows, columns = np.flatnonzero(m.any(1)), np.flatnonzero(m.any(0))
+    if not len(rows):
+        return Box(0, 0, 0, 0)
+    # A model pixel's value reaches one model pixel further through linear interpolation.
+    corners = [
+        frame.to_photo(float(x), float(y), size)
+        for x in (columns[0] - 1, columns[-1] + 2) for y in (rows[0] - 1, rows[-1] + 2)
+    ]  # fmt: skip
+    xs, ys = [c[0] for c in corners], [c[1] for c in corners]
+    left, top = int(np.floor(min(xs) - margin)), int(np.floor(min(ys) - margin))
+    right, bottom = int(np.ceil(max(xs) + margin)), int(np.ceil(max(ys) + margin))
+    return Box(left, top, right - left, bottom - top).intersection(photo.box)
+
+
+def inside_square(frame: Frame, box: Box) -> np.ndarray:
+    """1 at the pixels whose centre is inside the square, else 0; H x W float32 over the box."""
+    x, y = np.meshgrid(np.arange(box.width) + 0.5 + box.x, np.arange(box.height) + 0.5 + box.y)
+    a, b, c, d, e, f = frame.matrix(1)
+    determinant = a * e - b * d
+    mx, my = (e * (x - c) - b * (y - f)) / determinant, (a * (y - f) - d * (x - c)) / determinant
+    return ((mx > 0) & (mx < 1) & (my > 0) & (my < 1)).astype(np.float32)
+
+
+# --- detail and texture ---
+
+
+# Deviations are measured on about this many pixels per octave.
+GRAIN_SAMPLES = 20_000
+# The grain of a variant is a window of one field, this many pixels larger.
+GRAIN_ROOM = 64
+
+
+def _blur_down(values: np.ndarray) -> np.ndarray:
+    """Mean of 2 x 2 blocks; an odd last row or column is dropped."""
+    h, w = values.shape[0] // 2 * 2, values.shape[1] // 2 * 2
+    v = values[:h, :w]
+    return 0.25 * (v[0::2, 0::2] + v[1::2, 0::2] + v[0::2, 1::2] + v[1::2, 1::2])
+
+
+def octaves(enlargement: float) -> int:
+    """How many octaves the photo has above the model's resolution."""
+    return int(np.clip(np.round(np.log2(max(enlargement, 1.0))), 0, MOST_OCTAVES))
+
+
+def measure_grain(detail: np.ndarray, calm: np.ndarray, count: int) -> np.ndarray:
+    """Standard deviation per octave, finest first, count x C, of `detail` (H x W x C) where `calm` (H x W bool).
+
+    The median of |x| of a Gaussian is .6745 sigma; edges, which are few, hardly move it.
+    """
+    deviations = np.zeros((count, detail.shape[2]), np.float32)
+    for octave in range(count):
+        coarse = _blur_down(detail)
+        h, w = coarse.shape[0] * 2, coarse.shape[1] * 2
+        if min(h, w) < 8:
+            break
+        every = max(1, int(np.sqrt(coarse.shape[0] * coarse.shape[1] / GRAIN_SAMPLES)))
+        # One pixel of each 2 x 2 block against the block's mean; the block's mean takes a quarter of the variance.
+        band = (detail[0:h:2, 0:w:2] - coarse)[::every, ::every] * np.sqrt(4 / 3)
+        chosen = band[calm[0:h:2, 0:w:2][::every, ::every]]
+        chosen = chosen if len(chosen) >= 64 else band.reshape(-1, band.shape[2])
+        deviations[octave] = np.median(np.abs(chosen), axis=0) / 0.6745
+        detail, calm = coarse, calm[0:h:2, 0:w:2] & calm[1:h:2, 1:w:2]
+    return deviations
+
+
+def make_grain(deviations: np.ndarray, height: int, width: int, *key) -> np.ndarray:
+    """A field of noise with these deviations per octave, H x W x C float32; grey, as most grain of skin and film is.
+
+    The noise of an octave is white at its own resolution, less what the next coarser octave has.
+    """
+    out = np.zeros((height, width, deviations.shape[1]), np.float32)
+    for octave, deviation in enumerate(deviations):
+        step = 1 << octave
+        rows, columns = -(-height // (2 * step)) * 2, -(-width // (2 * step)) * 2
+        white = _white(rows, columns, *key, octave)
+        white = white - np.repeat(np.repeat(_blur_down(white[:, :, None]), 2, 0), 2, 1)[:, :, 0]
+        white = np.repeat(np.repeat(white, step, 0), step, 1)[:height, :width]
+        out += white[:, :, None] * (deviation * np.float32(np.sqrt(4 / 3)))
+    return out
+
+
+@lru_cache(maxsize=16)
+def _tile(*key) -> np.ndarray:
+    return noise.gaussian((GRAIN_TILE, GRAIN_TILE), "grain", *key)
+
+
+def _white(rows: int, columns: int, *key) -> np.ndarray:
+    """White noise from one seeded tile, repeated: larger than any face's pores, and quick."""
+    tile = _tile(*key)
+    return np.tile(tile, (-(-rows // GRAIN_TILE), -(-columns // GRAIN_TILE)))[:rows, :columns]
+
+
+def fade(change: np.ndarray) -> np.ndarray:
+    """How far the old detail gives way, S x S x 1 in 0..1, from what changed (S x S x C, full scale 1)."""
+    t = np.clip(np.abs(change).mean(2, keepdims=True) / FULL_FADE, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)

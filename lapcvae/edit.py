@@ -1,0 +1,273 @@
+"""The edit at the model's size: from a photo's square and what was painted on its coarse level to variants.
+
+Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcvae.pyramid` and `lapcvae.graphs`.
+
+1. The photo is encoded once: b_k and the posterior of every level (`EncodedPhoto`).
+2. The painted level j: `x_j = b_j + D(painted - shown)`, pulled towards a real face by the coarsest level's denoising
+   VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo with this paint in it is,
+   and a sample can be made to agree with it without ringing.
+3. Each finer level: `z = prior + T sigma eps` inside S, the photo's posterior outside; decode; the photo back outside S.
+4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from . import noise, pyramid
+from .engine import Engine, Posterior
+from .protocol.errors import LapcvaeError
+
+# Share of the square that has to be painted before the latents that every cell shares are drawn anew.
+GLOBAL_SHARE = 0.5
+# A cell counts as painted from this share of its area on.
+CELL_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class EncodedPhoto:
+    """b_0 .. b_K of the photo's square and q_k at every level, u taken from the photo itself."""
+
+    b: list[np.ndarray]
+    posteriors: list[list[Posterior]]
+
+
+def encode(engine: Engine, b_0: np.ndarray) -> EncodedPhoto:
+    """K + 1 encoder runs; `b_0` is S x S x 3."""
+    K = engine.bundle.K
+    b = pyramid.gaussians(np.ascontiguousarray(b_0, np.float32), K)
+    posteriors = [engine.encode(k, b[k], pyramid.u(b[k + 1]) if k < K else None) for k in range(K + 1)]
+    return EncodedPhoto(b, posteriors)
+
+
+def reconstruct(engine: Engine, encoded: EncodedPhoto, temperature: float = 0.0, key: tuple = (0,)) -> np.ndarray:
+    """The photo from its latents alone, whole chain; used to judge a model and by the tests.
+
+    Only `posteriors` are used: with another photo's b in `encoded` the result is the same.
+    """
+    x = statistics = u = None
+    for k in range(engine.bundle.K, -1, -1):
+        level = engine.bundle.levels[k]
+        posterior = encoded.posteriors[k]
+        z = [q.mu + temperature * np.exp(q.log_sigma) * noise.gaussian(q.mu.shape, *key, k, i)
+             for i, q in enumerate(posterior)]  # fmt: skip
+        nothing = [np.zeros_like(q.mu) for q in posterior]
+        off = [np.zeros((1, 1, *q.mu.shape[2:]), np.float32) for q in posterior]
+        x = engine.decode(k, z, off, nothing, 0.0, u, statistics)
+        if k:
+            statistics = engine.encode(k, x, u)[-1].statistics
+            u = pyramid.u(x)
+        assert x.shape[0] == level.size
+    return x
+
+
+@dataclass(frozen=True)
+class Paint:
+    """What was painted at level j (m x m cells): `change`, D(painted - shown), m x m x 3; `erased`,
+    share of each cell to invent freely, m x m; `cover`, painted share of each model pixel, S x S."""
+
+    level: int
+    change: np.ndarray
+    erased: np.ndarray
+    cover: np.ndarray
+
+    @property
+    def empty(self) -> bool:
+        return not self.cover.any()
+
+
+def distance(mask: np.ndarray) -> np.ndarray:
+    """Euclidean distance of every pixel of a square from the nearest True one, in pixels; 1e4 if there is none."""
+    index = np.arange(mask.shape[0], dtype=np.float32)
+    apart = (index[:, None] - index[None, :]) ** 2
+    along = np.where(mask, 0, 1e8).astype(np.float32)
+    # Exact and separable: first the nearest in the row, then over the rows.
+    in_row = np.stack([(row[None, :] + apart).min(1) for row in along])
+    return np.sqrt(np.stack([(column[None, :] + apart).min(1) for column in in_row.T], axis=1))
+
+
+def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
+    """The coarsest level at which the thinnest stroke covers two cells, at least 1. `cover`: S x S."""
+    painted = cover > 0.5
+    if not painted.any():
+        return K
+    inside = distance(np.pad(~painted, 1, constant_values=True))[1:-1, 1:-1]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1), (3, 3))
+    ridge = inside[painted & (inside >= windows.max((2, 3)))]
+    thinnest = 2 * float(np.percentile(ridge, 10))
+    return int(np.clip(np.floor(np.log2(max(thinnest, 1.0) / 2)), 1, K))
+
+
+@dataclass(frozen=True)
+class Masks:
+    """`m`: composited, S x S, 1 on what is painted. `far`: distance from it in model pixels. `reach`: where m ends.
+
+    `s[k]`: per level and group, the latents that are drawn anew, 1 x 1 x h x w. `weight[k]`: level k's picture, 1 where
+    the sample counts and 0 where the photo is put back, h x w x 1.
+    """
+
+    m: np.ndarray
+    far: np.ndarray
+    reach: float
+    s: list[list[np.ndarray]]
+    weight: list[np.ndarray]
+
+
+def make_masks(engine: Engine, paint: Paint, grow: float) -> Masks:
+    size, K = engine.bundle.size, engine.bundle.K
+    cell = float(1 << paint.level)
+    painted = paint.cover > 0
+    # One pixel of slack: enlarging m by interpolation must leave it 1 on everything painted.
+    far = np.maximum(distance(painted) - 1.0, 0.0)
+    ramp = max(grow * cell, 1.0)
+    t = np.clip(1 - far / ramp, 0, 1)
+    m = (t * t * (3 - 2 * t)).astype(np.float32)
+    s, weight = [], []
+    for k in range(K + 1):
+        level = engine.bundle.levels[k]
+        block = 1 << k
+        touched = m.reshape(size // block, block, size // block, block).max((1, 3)) > 0
+        s.append([_latent_mask(touched, painted, group, level.size) for group in level.groups])
+        # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
+        fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
+        weight.append(fade[:, :, None].astype(np.float32))
+    return Masks(m, far, ramp, s, weight)
+
+
+def _block_mean(values: np.ndarray, block: int) -> np.ndarray:
+    n = values.shape[0] // block
+    return values.reshape(n, block, n, block).mean((1, 3))
+
+
+def _latent_mask(touched: np.ndarray, painted: np.ndarray, group, size: int) -> np.ndarray:
+    """The cells that are touched, plus one around; a group that all cells share, once half of the square is painted."""
+    if group.kind != "grid":
+        return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE), np.float32)
+    n = size // group.stride
+    cells = np.pad(touched.reshape(n, group.stride, n, group.stride).max((1, 3)), 1)
+    grown = np.lib.stride_tricks.sliding_window_view(cells, (3, 3)).max((2, 3))
+    return grown[None, None].astype(np.float32)
+
+
+def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
+    """Erased cells take the smooth (harmonic) continuation of what is around them: a start for the denoising level."""
+    if not erased.any():
+        return picture
+    hole = np.clip(erased, 0, 1)[:, :, None]
+    known = float((1 - hole).sum())
+    mean = (picture * (1 - hole)).sum((0, 1)) / known if known > 0.5 else np.full(3, 0.5)
+    filled = picture * (1 - hole) + mean * hole
+    for _ in range(4 * picture.shape[0]):
+        around = np.pad(filled, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
+        filled = picture * (1 - hole) + mean * hole
+    return filled.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is the same for all variants of one edit."""
+
+    engine: Engine
+    encoded: EncodedPhoto
+    paint: Paint
+    masks: Masks
+    # The wanted picture at level j, before and after it was made realistic.
+    painted_j: np.ndarray
+    wanted_j: np.ndarray
+    realism: float
+    temperature: float
+    seed: int
+    statistics: np.ndarray
+
+
+def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
+              seed: int) -> Plan:  # fmt: skip
+    if not 1 <= paint.level <= engine.bundle.K:
+        raise LapcvaeError(
+            f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
+        )
+    j, b_j = paint.level, encoded.b[paint.level]
+    masks = make_masks(engine, paint, grow)
+    painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
+    untouched = (paint.change == 0).all(2) & (paint.erased == 0)
+    painted_j = np.where(untouched[:, :, None], b_j, painted_j)
+    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed, None)
+    wanted = _realistic(plan, None) if realism else painted_j
+    return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted))
+
+
+def _statistics(plan: Plan, x_j: np.ndarray) -> np.ndarray:
+    j, K = plan.paint.level, plan.engine.bundle.K
+    u = pyramid.u(pyramid.d(x_j)) if j < K else None
+    return plan.engine.encode(j, x_j, u)[-1].statistics
+
+
+def _realistic(plan: Plan, variant: int | None) -> np.ndarray:
+    """The painted level, moved towards what the denoising level K makes of it, by the strength `realism`.
+
+    `variant`: draw z_K around
+    its posterior, so that erased parts differ between variants; None: its mean.
+    """
+    engine, K, j = plan.engine, plan.engine.bundle.K, plan.paint.level
+    x_K = pyramid.reduce(plan.painted_j, K - j)
+    inside = _cells(plan.paint.cover, K)
+    painted = (inside > CELL_SHARE).astype(np.float32)[:, :, None]
+    crude = np.maximum(plan.realism, _cells(plan.paint.erased, K - j)[:, :, None] > 0.5).astype(np.float32)
+    seen = engine.encode(K, x_K, painted=painted, trust=np.full_like(painted, crude.max()))
+    made = _decode_coarsest(plan, seen, variant)
+    # Against what it makes of the same picture taken as clean: its own reconstruction error must not count.
+    kept = _decode_coarsest(plan, engine.encode(K, x_K), None)
+    moved = x_K + crude * painted * (made - kept)
+    change = pyramid.enlarge(moved - x_K, K - j) if j < K else moved - x_K
+    near = np.clip(1 - _cells(plan.masks.far, j) / (1 << j), 0, 1)[:, :, None]
+    return np.clip(plan.painted_j + change * near, 0, 1).astype(np.float32)
+
+
+def _cells(values: np.ndarray, levels: int) -> np.ndarray:
+    """Area mean over 2^levels x 2^levels blocks."""
+    return _block_mean(values.astype(np.float32), 1 << levels)
+
+
+def _decode_coarsest(plan: Plan, posterior: list[Posterior], variant: int | None) -> np.ndarray:
+    K = plan.engine.bundle.K
+    spread = 0.0 if variant is None else plan.temperature
+    z = [q.mu + spread * np.exp(q.log_sigma) * _eps(plan, variant, K, i, q.mu.shape) for i, q in enumerate(posterior)]
+    off = [np.zeros((1, 1, *q.mu.shape[2:]), np.float32) for q in posterior]
+    return plan.engine.decode(K, z, off, [np.zeros_like(v) for v in z], 0.0)
+
+
+def _eps(plan: Plan, variant: int | None, k: int, group: int, shape) -> np.ndarray:
+    return noise.gaussian(tuple(shape), plan.seed, variant if variant is not None else -1, k, group)
+
+
+def variant(plan: Plan, index: int) -> np.ndarray:
+    """Variant `index`: S x S x 3, the photo's square outside the masks, its level j exactly the wanted one."""
+    engine, j = plan.engine, plan.paint.level
+    if plan.paint.empty:
+        return plan.encoded.b[0]
+    wanted, statistics = plan.wanted_j, plan.statistics
+    if plan.paint.erased.any():
+        wanted = _realistic(plan, index)
+        statistics = _statistics(plan, wanted)
+    x = wanted
+    for k in range(j - 1, -1, -1):
+        u = pyramid.u(x)
+        x = _sample_level(plan, k, index, u, statistics)
+        x = pyramid.project(x, wanted)
+        if k:
+            statistics = engine.encode(k, x, u)[-1].statistics
+    return x
+
+
+def _sample_level(plan: Plan, k: int, index: int, u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+    """Level k inside S, the photo outside."""
+    photo = plan.encoded.posteriors[k]
+    eps = [_eps(plan, index, k, i, q.mu.shape) for i, q in enumerate(photo)]
+    near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
+    trust = (plan.realism * near)[:, :, None].astype(np.float32)
+    x = plan.engine.decode(k, [q.mu for q in photo], plan.masks.s[k], eps, plan.temperature, u, statistics, trust)
+    weight = plan.masks.weight[k]
+    return weight * x + (1 - weight) * plan.encoded.b[k]

@@ -1,0 +1,219 @@
+"""The graphs of a bundle, run by onnxruntime.
+
+Every session has one thread and variants run side by side, one per core: eight variants fill the machine anyway, the
+first is a few milliseconds later than with all threads, and a picture does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import graphs
+from .bundle import Bundle, Level, _broken
+from .protocol.errors import LapcvaeError
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Largest difference in grey levels (of 255) between a GPU's and the CPU's answer that still counts as the same graph.
+PROOF_TOLERANCE = 2.0
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q of one group: mu and log sigma, N x C x h x w."""
+
+    mu: np.ndarray
+    log_sigma: np.ndarray
+
+    @property
+    def statistics(self) -> np.ndarray:
+        return np.concatenate([self.mu, self.log_sigma], axis=1)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """What runs the graphs, and why it is not the GPU if that was wished."""
+
+    name: str
+    reason: str = ""
+
+
+def to_graph(picture: np.ndarray) -> np.ndarray:
+    """H x W x C -> 1 x C x H x W."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32)
+
+
+def from_graph(tensor: np.ndarray) -> np.ndarray:
+    """1 x C x H x W -> H x W x C."""
+    return np.ascontiguousarray(tensor[0].transpose(1, 2, 0))
+
+
+class Engine:
+    """Runs encoders and decoders of one bundle; safe to call from several threads. Sessions are made when needed."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto"):
+        self.bundle = bundle
+        self._sessions: dict[str, object] = {}
+        self._lock = threading.Lock()
+        self.provider = choose_provider(bundle, device)
+
+    def encode(self, k: int, x_k: np.ndarray, u: np.ndarray | None = None, painted: np.ndarray | None = None,
+               trust: np.ndarray | None = None) -> list[Posterior]:  # fmt: skip
+        """q_k for every group. H x W x 3 pictures; at the coarsest level H x W x 1 `painted` and `trust`, default 0."""
+        level = self.bundle.levels[k]
+        feeds = {"x_k": to_graph(x_k)}
+        if k == self.bundle.K:
+            nothing = np.zeros((*x_k.shape[:2], 1), np.float32)
+            feeds["painted"] = to_graph(nothing if painted is None else painted)
+            feeds["trust"] = to_graph(nothing if trust is None else trust)
+        else:
+            feeds["u"] = to_graph(u)
+        out = self._run(level.encode, feeds)
+        return [Posterior(mu, log_sigma) for mu, log_sigma in zip(out[::2], out[1::2])]
+
+    def decode(self, k: int, z: list[np.ndarray], masks: list[np.ndarray], eps: list[np.ndarray], temperature: float,
+               u: np.ndarray | None = None, statistics: np.ndarray | None = None,
+               trust: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
+        """x_k, H x W x 3. Per group: z, eps 1 x C x h x w and mask 1 x 1 x h x w (1: drawn from the prior)."""
+        feeds = {"temperature": np.array([temperature], np.float32)}
+        for i, (z_i, mask_i, eps_i) in enumerate(zip(z, masks, eps)):
+            feeds[f"z_{i}"], feeds[f"mask_{i}"], feeds[f"eps_{i}"] = z_i, mask_i, eps_i
+        if k != self.bundle.K:
+            feeds["u"], feeds["statistics"] = to_graph(u), statistics
+            feeds["trust"] = to_graph(np.zeros((*u.shape[:2], 1), np.float32) if trust is None else trust)
+        return from_graph(self._run(self.bundle.levels[k].decode, feeds)[0])
+
+    def _run(self, name: str, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return self._session(name).run(None, feeds)
+
+    def _session(self, name: str):
+        with self._lock:
+            if name not in self._sessions:
+                self._sessions[name] = open_session(self.bundle, name, self.provider.name)
+            return self._sessions[name]
+
+    def warm(self) -> None:
+        """Make every session now, so that the first request does not wait for it."""
+        for level in self.bundle.levels:
+            self._session(level.encode), self._session(level.decode)
+
+
+def _session_options():
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def open_session(bundle: Bundle, name: str, provider: str):
+    """A session for one graph of the bundle, after its inputs and outputs were compared with the contract."""
+    import onnxruntime
+
+    file = bundle.folder / name
+    try:
+        # From bytes: a graph given as bytes has no folder that external data could be read from.
+        session = onnxruntime.InferenceSession(
+            file.read_bytes(), _session_options(), providers=[provider] if provider == CPU else [provider, CPU]
+        )
+    except Exception as error:  # onnxruntime's own exception types are not public
+        raise _broken(bundle.folder, f"onnxruntime refuses the graph {name} ({_first_line(error)})") from error
+    _check_contract(bundle, name, session)
+    return session
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _check_contract(bundle: Bundle, name: str, session) -> None:
+    level, decodes = next(
+        (level, name == level.decode) for level in bundle.levels if name in (level.encode, level.decode)
+    )
+    coarsest, count = level.k == bundle.K, len(level.groups)
+    inputs = graphs.decode_inputs(coarsest, count) if decodes else graphs.encode_inputs(coarsest)
+    outputs = graphs.DECODE_OUTPUTS if decodes else graphs.encode_outputs(count)
+    for what, wanted, found in (
+        ("inputs", inputs, session.get_inputs()), ("outputs", outputs, session.get_outputs()),
+    ):  # fmt: skip
+        if sorted(wanted) != sorted(f.name for f in found):
+            names = ", ".join(f.name for f in found)
+            raise _broken(bundle.folder, f"the {what} of {name} are {names} in place of {', '.join(wanted)}")
+        for f in found:
+            if f.type != "tensor(float)":
+                raise _broken(bundle.folder, f"{f.name} of {name} is a {f.type} in place of tensor(float)")
+            _check_shape(bundle, name, level, f)
+
+
+def _check_shape(bundle: Bundle, name: str, level: Level, value) -> None:
+    """Fixed dimensions of a graph have to be those that the manifest leads to."""
+    wanted = _shape(bundle, level, value.name)
+    fits = len(value.shape) == len(wanted) and all(
+        not isinstance(have, int) or have == want or want is None for have, want in zip(value.shape, wanted)
+    )
+    if not fits:
+        raise _broken(bundle.folder, f"{value.name} of {name} has the shape {value.shape}, the manifest says {wanted}")
+
+
+def _shape(bundle: Bundle, level: Level, name: str) -> tuple:
+    if name == "temperature":
+        return (1,)
+    if name == "statistics":
+        above = bundle.levels[level.k + 1]
+        cells = above.groups[-1].cells(above.size)
+        return (None, 2 * above.groups[-1].channels, cells, cells)
+    part, _, index = name.rpartition("_")
+    if part in ("mu", "log_sigma", "z", "eps", "mask"):
+        group = level.groups[int(index)]
+        cells = group.cells(level.size)
+        return (None, 1 if part == "mask" else group.channels, cells, cells)
+    return (None, 1 if name in ("painted", "trust") else 3, level.size, level.size)
+
+
+def choose_provider(bundle: Bundle, device: str) -> Provider:
+    """CUDA if it is there and, on a small real run, gives the CPU's answer; else the CPU, with the reason."""
+    import onnxruntime
+
+    if device == "cpu":
+        return Provider(CPU, "the CPU was asked for")
+    if device not in ("auto", "cuda"):
+        raise LapcvaeError(f'There is no device "{device}".', "Choose auto, cpu or cuda.")
+    if CUDA not in onnxruntime.get_available_providers():
+        reason = "this installation of onnxruntime is the CPU one" + (
+            "" if os.path.exists("/proc/driver/nvidia") else ", and no NVIDIA driver is loaded"
+        )
+    else:
+        reason = _prove_cuda(bundle)
+    if reason and device == "cuda":
+        raise LapcvaeError(f"The GPU cannot be used: {reason}.", "Choose the device auto or cpu.")
+    return Provider(CPU, reason) if reason else Provider(CUDA)
+
+
+def _prove_cuda(bundle: Bundle) -> str:
+    """Empty if CUDA gives the CPU's answer; else why not."""
+    import onnxruntime
+
+    try:
+        if hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls(directory="")
+        level = bundle.levels[-1]
+        picture = np.linspace(0, 1, level.size * level.size * 3, dtype=np.float32).reshape(level.size, level.size, 3)
+        nothing = np.zeros((level.size, level.size, 1), np.float32)
+        feeds = {"x_k": to_graph(picture), "painted": to_graph(nothing), "trust": to_graph(nothing)}
+        session = open_session(bundle, level.encode, CUDA)
+        if session.get_providers()[0] != CUDA:
+            return "onnxruntime could not start its CUDA provider (see the log)"
+        answer = session.run(None, feeds)[0]
+        wanted = open_session(bundle, level.encode, CPU).run(None, feeds)[0]
+        if not np.abs(answer - wanted).max() <= PROOF_TOLERANCE / 255 * max(1.0, np.abs(wanted).max()):
+            return "its answer differs from the CPU's"
+    except LapcvaeError as error:
+        return error.cause
+    except Exception as error:  # a broken GPU installation can raise anything
+        return _first_line(error)
+    return ""

@@ -1,0 +1,362 @@
+"""A request and a host in, results out. The worker and the command line both end here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from . import bundle, compose, edit, pyramid
+from .engine import Engine
+from .protocol.errors import Cancelled, LapcvaeError
+from .protocol.geometry import Box, Frame
+from .protocol.host import Host
+from .protocol.messages import (
+    Array, Coarse, CoarseRequest, Done, EditRequest, Photo, Prepared, Status, StatusRequest, Variant,
+)  # fmt: skip
+from .protocol.version import PROTOCOL, VERSION
+
+# Encoded photos that are kept: a few megabytes each.
+MOST_ENCODED = 8
+# A painted pixel differs from the shown one by more than this (a layer's own format may round both).
+PAINT_THRESHOLD = 2.5 / 255
+SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
+
+
+def to_array(values: np.ndarray, dtype: str | None = None) -> Array:
+    dtype = dtype or next(name for name, known in compose.DTYPES.items() if known == values.dtype.newbyteorder("<"))
+    return Array(dtype, tuple(values.shape), np.ascontiguousarray(values, compose.DTYPES[dtype]).tobytes())
+
+
+def from_array(array: Array) -> np.ndarray:
+    return np.frombuffer(array.data, compose.DTYPES[array.dtype]).reshape(array.shape)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds since the request came, by stage."""
+
+    started: float
+    stages: dict
+
+    def mark(self, stage: str) -> None:
+        self.stages[stage] = round(time.perf_counter() - self.started, 4)
+
+
+class Service:
+    """Keeps engines and encoded photos between requests."""
+
+    def __init__(self, models: Path = SHIPPED_MODELS, threads: int = 0):
+        self.models = models
+        self.threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._engines: dict[tuple[Path, str], Engine] = {}
+        self._encoded: OrderedDict[tuple[str, str], edit.EncodedPhoto] = OrderedDict()
+        self._lock = threading.Lock()
+        self.photos_encoded = 0
+
+    def handle(self, request, host: Host) -> Done:
+        """Results go to `host.result`; the end is returned. Raises LapcvaeError."""
+        times = Times(time.perf_counter(), {})
+        if isinstance(request, StatusRequest):
+            host.result(Status(self.status()))
+            return Done()
+        if isinstance(request, CoarseRequest):
+            return self._coarse(request, host, times)
+        if isinstance(request, EditRequest):
+            return self._edit(request, host, times)
+        raise LapcvaeError(f"The request {type(request).__name__} is not known.", "Update LapCVAE.")
+
+    def status(self) -> dict:
+        return {
+            "version": VERSION, "protocol": PROTOCOL, "pid": os.getpid(), "threads": self.threads,
+            "models": {name: str(folder) for name, folder in bundle.scan(self.models).items()},
+            "open": [e.bundle.name for e in self._engines.values()],
+            "photos_encoded": self.photos_encoded, "photos_kept": len(self._encoded),
+        }  # fmt: skip
+
+    def engine(self, name: str, device: str) -> Engine:
+        folder = bundle.find(name, self.models)
+        with self._lock:
+            if (folder, device) not in self._engines:
+                self._engines[folder, device] = Engine(bundle.open_bundle(folder), device)
+            return self._engines[folder, device]
+
+    # --- the two requests ---
+
+    def _coarse(self, request: CoarseRequest, host: Host, times: Times) -> Done:
+        engine = self.engine(request.model, "cpu")
+        j = _check_level(engine, request.level)
+        b_0 = photo_square(engine, host, request.photo, request.frame)
+        b_j = pyramid.reduce(b_0, j)
+        box = request.frame.bounds()
+        shown = show(b_j, j, request.style, request.frame, box, engine.bundle.size)
+        host.result(Coarse(
+            box, to_array(compose.to_native(shown, compose.DTYPES[request.dtype])), to_array(b_j), j,
+            request.frame.side / engine.bundle.size * (1 << j), engine.bundle.name, engine.bundle.hash,
+        ))  # fmt: skip
+        times.mark("done")
+        return Done({"times": times.stages})
+
+    def _edit(self, request: EditRequest, host: Host, times: Times) -> Done:
+        engine = self.engine(request.model, request.device)
+        host.progress(0.0, "Looking at the photo")
+        encoded = self._encode(engine, photo_square(engine, host, request.photo, request.frame))
+        times.mark("encoded")
+        paint = read_paint(engine, host, request, encoded)
+        s = request.settings
+        plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
+                              seed=s.seed)  # fmt: skip
+        canvas = Canvas(engine, host, request, plan)
+        host.result(canvas.prepared())
+        times.mark("prepared")
+        made = self._variants(request, host, plan, canvas, times)
+        times.mark("done")
+        facts = {"times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded}
+        return Done(facts, cancelled=made < s.count)
+
+    def _encode(self, engine: Engine, b_0: np.ndarray) -> edit.EncodedPhoto:
+        key = engine.bundle.hash, hashlib.sha256(b_0.tobytes()).hexdigest()
+        if key not in self._encoded:
+            self._encoded[key] = edit.encode(engine, b_0)
+            self.photos_encoded += 1
+            while len(self._encoded) > MOST_ENCODED:
+                self._encoded.popitem(last=False)
+        self._encoded.move_to_end(key)
+        return self._encoded[key]
+
+    def _variants(self, request, host: Host, plan: edit.Plan, canvas: Canvas, times: Times) -> int:
+        """One variant a core; they are handed out in order. The host is only spoken to from this thread."""
+        count, made = request.settings.count, 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            sampled = [pool.submit(edit.variant, plan, i) for i in range(min(count, self.threads))]
+            composed = []
+            try:
+                while made < count and not host.cancelled():
+                    # Sample i is converted here (the host speaks to one thread), composed in the pool, handed out
+                    # once the next samples are under way.
+                    while len(composed) < min(len(sampled), made + self.threads):
+                        i = len(composed)
+                        native = canvas.convert(sampled[i].result())
+                        composed.append(pool.submit(canvas.pixels, i, native))
+                        if len(sampled) < count:
+                            sampled.append(pool.submit(edit.variant, plan, len(sampled)))
+                        if made == i:
+                            break
+                    host.result(Variant(made, request.settings.seed, to_array(composed[made].result())))
+                    made += 1
+                    times.stages.setdefault("first", round(time.perf_counter() - times.started, 4))
+                    host.progress(made / count, f"Variant {made} of {count}")
+            except Cancelled:
+                pass
+            finally:
+                for future in sampled + composed:
+                    future.cancel()
+        return made
+
+
+def _check_level(engine: Engine, level: int) -> int:
+    K = engine.bundle.K
+    if not 0 <= level <= K:
+        raise LapcvaeError(
+            f"The model {engine.bundle.name} has no level {level}.", f"Choose a level from 1 to {K} (0: the default)."
+        )
+    return level or K
+
+
+def photo_square(engine: Engine, host: Host, photo: Photo, frame: Frame) -> np.ndarray:
+    """The photo through the frame, as the model sees it: S x S x 3."""
+    box = frame.bounds()
+    visible = box.intersection(photo.size.box)
+    if visible.empty:
+        raise LapcvaeError(
+            f"The frame {frame} lies outside the picture ({photo.size.width} x {photo.size.height}).",
+            "Move it onto the face.",
+        )
+    # Only what is there travels; beyond the edge it is replicated, here.
+    pixels = _checked(host.pixels("photo", visible), visible, photo.format.channels)
+    square = compose.warp_down(pixels, visible, frame, engine.bundle.size)[:, :, : photo.format.colour_channels]
+    square = square / compose.full_scale(pixels.dtype)
+    return np.clip(from_array(host.colours("model", to_array(square))), 0, 1).astype(np.float32)
+
+
+def _checked(array: Array, box: Box, channels: int) -> np.ndarray:
+    if array.shape != (box.height, box.width, channels):
+        raise LapcvaeError(f"Pixels of shape {array.shape} came for {box} with {channels} channels.", "Report this.")
+    return from_array(array)
+
+
+def show(b_j: np.ndarray, j: int, style: str, frame: Frame, box: Box, size: int) -> np.ndarray:
+    """What is painted on: level j at the photo's size over `box`, H x W x 4, alpha 0 outside a turned square."""
+    warp = compose.WarpUp(frame, size, box)
+    if style == "smooth":
+        shown = warp(pyramid.enlarge(b_j, j))
+    else:
+        shown = warp.linear(np.repeat(np.repeat(b_j, 1 << j, 0), 1 << j, 1))
+    alpha = np.ones(shown.shape[:2], np.float32)
+    if not compose.is_upright(frame):
+        alpha = compose.inside_square(frame, box)
+    return np.clip(np.dstack([shown, alpha]), 0, 1)
+
+
+def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.EncodedPhoto) -> edit.Paint:
+    """What was painted, as changes of cells of the painted level."""
+    box = request.frame.bounds()
+    rgba = _checked(host.pixels("painting", box), box, 4)
+    if request.painting.kind == "strokes":
+        return _read_strokes(engine, request, rgba, box, encoded)
+    return _read_coarse(engine, request, rgba, box)
+
+
+def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box, encoded) -> edit.Paint:
+    """Colour over the photo, alpha being the mask: x_j is the coarse image of the photo with the strokes on it."""
+    size, frame = engine.bundle.size, request.frame
+    values = compose.to_float(rgba)
+    alpha = values[:, :, 3:]
+    fine = compose.warp_down(np.concatenate([values[:, :, :3] * alpha, alpha], axis=2), box, frame, size)
+    cover = fine[:, :, 3]
+    level = _check_level(engine, request.level) if request.level else edit.coarsest_fitting_level(cover, engine.bundle.K)
+    difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
+    return _paint(level, difference, np.zeros_like(cover), cover)
+
+
+def _read_coarse(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box) -> edit.Paint:
+    """What differs from the coarse picture that was shown; made transparent means "invent freely here"."""
+    size, frame, painting = engine.bundle.size, request.frame, request.painting
+    b_j = from_array(painting.b_j)
+    level = (size // max(b_j.shape[0], 1)).bit_length() - 1
+    if b_j.shape != (size >> level, size >> level, 3) or not 1 <= level <= engine.bundle.K:
+        raise LapcvaeError(
+            f"The painting's coarse level has the shape {b_j.shape}, which the model {engine.bundle.name} does not have.",
+            "Make the coarse picture again with this model.",
+        )
+    shown = shown_picture(b_j.tobytes(), level, painting.style, frame, box, size, rgba.dtype.str)
+    threshold = PAINT_THRESHOLD * compose.full_scale(rgba.dtype)
+    near = (rgba <= shown + rgba.dtype.type(threshold)) & (shown <= rgba + rgba.dtype.type(threshold))
+    if rgba.dtype.kind == "u":
+        # Unsigned sums wrap around at full scale.
+        near = np.maximum(rgba, shown) - np.minimum(rgba, shown) <= int(threshold)
+    touched = ~near.all(2) & (shown[:, :, 3] > 0)
+    # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
+    touched &= (rgba[:, :, 3] > 0) | _within(box, request.photo.size.box)
+    if not touched.any():
+        nothing = np.zeros((size, size), np.float32)
+        return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing)
+    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
+    inside, alpha = touched[part][:, :, None].astype(np.float32), now[:, :, 3:]
+    planes = np.zeros((box.height, box.width, 5), np.float32)
+    planes[part] = inside * np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)
+    fine = compose.warp_down(planes, box, frame, size)
+    return _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4])
+
+
+def _within(box: Box, other: Box) -> np.ndarray:
+    """Which pixels of `box` lie in `other`, H x W bool."""
+    y, x = np.arange(box.y, box.bottom), np.arange(box.x, box.right)
+    return ((y >= other.y) & (y < other.bottom))[:, None] & ((x >= other.x) & (x < other.right))[None, :]
+
+
+@lru_cache(maxsize=4)
+def shown_picture(b_j: bytes, level: int, style: str, frame: Frame, box: Box, size: int, dtype: str) -> np.ndarray:
+    """`show`, as it was handed out: the same for every edit of one coarse layer."""
+    picture = np.frombuffer(b_j, "<f4").reshape(size >> level, size >> level, 3)
+    return compose.to_native(show(picture, level, style, frame, box, size), np.dtype(dtype))
+
+
+def _paint(level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray) -> edit.Paint:
+    """From model pixels (S x S ...) to the cells of the level."""
+    # Averages of nothing painted are 0 up to rounding; anything else is at least a hair's breadth of paint.
+    cover = np.where(cover > 1e-4, cover, 0).astype(np.float32)
+    n = cover.shape[0] >> level
+    change = pyramid.reduce(np.where(cover[:, :, None] > 0, difference, 0).astype(np.float32), level)
+    cells = erased.reshape(n, 1 << level, n, 1 << level).mean((1, 3))
+    return edit.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover)
+
+
+class Canvas:
+    """The photo's own pixels over the box that an edit can change: the mask M there, and variants put into it."""
+
+    def __init__(self, engine: Engine, host: Host, request: EditRequest, plan: edit.Plan):
+        self.engine, self.host, self.request, self.plan = engine, host, request, plan
+        size, frame, photo = engine.bundle.size, request.frame, request.photo
+        self.enlargement = frame.side / size
+        m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size)
+        cell = self.enlargement * (1 << plan.paint.level)
+        self.box = compose.box_of(m, frame, photo.size, margin=cell)
+        self.dtype = compose.DTYPES[photo.format.dtype]
+        if self.box.empty:
+            self.mask = np.zeros((0, 0), np.float32)
+            return
+        self.warp = compose.WarpUp(frame, size, self.box)
+        self.mask = np.clip(self.warp.linear(m[:, :, None])[:, :, 0], 0, 1)
+        # Within float rounding of the painted part's edge, M is 1, and where nothing reaches, exactly 0.
+        self.mask[self.mask > 1 - 1e-5] = 1
+        self.mask[self.mask < 1e-5] = 0
+        if not compose.is_upright(frame):
+            self.mask *= compose.inside_square(frame, self.box)
+        if request.selection:
+            wanted = _checked(host.pixels("selection", self.box), self.box, 1)
+            self.mask *= compose.to_float(wanted)[:, :, 0]
+        self._read_photo()
+
+    def _read_photo(self) -> None:
+        """The photo over the box, and what is to take the place of its fine detail where the content changes."""
+        pixels = _checked(self.host.pixels("photo", self.box), self.box, self.request.photo.format.channels)
+        colours = self.request.photo.format.colour_channels
+        self.native, self.alpha = pixels, pixels[:, :, colours:]
+        # In units of the native type from here on: one multiplication less per pixel and variant.
+        self.scale = compose.full_scale(self.dtype)
+        self.photo = pixels[:, :, :colours].astype(np.float32)
+        self.b_0 = self._to_photo(self.plan.encoded.b[0])
+        detail = self.photo - self.warp(self.b_0 * self.scale)
+        self.detail, self.field = detail, None
+        count = compose.octaves(self.enlargement) if self.request.settings.texture else 0
+        if count:
+            deviations = compose.measure_grain(detail, self.mask == 0, count)
+            room = compose.GRAIN_ROOM
+            seed = self.request.settings.seed
+            self.field = compose.make_grain(deviations, self.box.height + room, self.box.width + room, seed)
+
+    def _to_photo(self, picture: np.ndarray) -> np.ndarray:
+        return from_array(self.host.colours("photo", to_array(picture.astype(np.float32))))
+
+    def prepared(self) -> Prepared:
+        provider = self.engine.provider
+        mask = compose.to_native(self.mask, compose.DTYPES[self.request.mask_dtype])
+        return Prepared(self.box, to_array(mask), self.plan.paint.level, self.enlargement, self.engine.bundle.name,
+                        self.engine.bundle.hash, provider.name, provider.reason)  # fmt: skip
+
+    def convert(self, picture: np.ndarray) -> np.ndarray:
+        """A variant at the model's size in the photo's own space."""
+        return picture if self.box.empty else self._to_photo(picture)
+
+    def pixels(self, index: int, native: np.ndarray) -> np.ndarray:
+        """Variant `index` over the box in the photo's own format: H x W x channels."""
+        if self.box.empty:
+            return np.zeros((0, 0, self.request.photo.format.channels), self.dtype)
+        change = native - self.b_0
+        if not change.any():
+            return self.native
+        out = self.warp(change * self.scale)
+        out += self.photo
+        new = -self.detail if self.field is None else self._grain(index) - self.detail
+        new *= self.warp.linear(compose.fade(change))
+        out += new
+        if self.dtype.kind == "u":
+            np.clip(np.rint(out, out=out), 0, self.scale, out=out)
+        return np.concatenate([out.astype(self.dtype), self.alpha], axis=2)
+
+    def _grain(self, index: int) -> np.ndarray:
+        """Another window of the field for every variant."""
+        room = compose.GRAIN_ROOM
+        x, y = (index * 37) % room, (index * 23) % room
+        return self.field[y : y + self.box.height, x : x + self.box.width]

@@ -1,0 +1,1 @@
+"""Training, evaluation and data for LapCVAE models. Needs PyTorch; the runtime (`lapcvae`) never imports this."""

@@ -1,0 +1,86 @@
+"""`python -m training train|evaluate|faces|weights`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from lapcvae.protocol.errors import LapcvaeError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = _parser().parse_args(arguments)
+    try:
+        return args.run(args) or 0
+    except LapcvaeError as error:
+        print(f"error: {error.cause}\n{error.remedy}".rstrip(), file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a model on your own pictures")
+    train.add_argument("--preset", default="faces-128", help="the recipe (default: %(default)s)")
+    train.add_argument("--data", type=Path, required=True, help="a folder of pictures, or of .tar shards")
+    train.add_argument("--out", type=Path, required=True, help="the run's folder; a run found there is resumed")
+    train.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
+    train.add_argument("--images", type=int, help="how many pictures to see")
+    train.add_argument("--batch", type=int)
+    train.add_argument("--learning-rate", type=float)
+    train.add_argument("--decay", type=float, help="share of the run in which the learning rate falls")
+    train.add_argument("--levels", help="train only these levels, for example 2,3")
+    train.add_argument("--own-chain", type=float, help="share of conditions from the model's own chain")
+    train.add_argument("--lambdas", help="the KL weight of every level, finest first, for example 1,1,1.5,1")
+    train.add_argument("--perceptual", type=float, help="weight of the VGG term on reconstructions")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--threads", type=int, default=0, help="0: all")
+    train.add_argument("--device", default="cpu", help="cpu or cuda")
+    train.add_argument("--checkpoint-minutes", type=float, default=5.0)
+    train.add_argument("--sheet-minutes", type=float, default=15.0)
+    train.add_argument("--dry-run", action="store_true", help="print the recipe and stop")
+    train.set_defaults(run=_train)
+    return parser
+
+
+def _train(args: argparse.Namespace) -> int:
+    from . import config, loop
+
+    preset = _changed(config.preset(args.preset), args)
+    print(config.to_json(preset))
+    if args.dry_run:
+        return 0
+    run = loop.Run(
+        preset, args.data, args.out, args.init, args.seed, args.checkpoint_minutes, args.sheet_minutes,
+        args.threads, args.device,
+    )  # fmt: skip
+    print(f"The model is in {loop.train(run)}")
+    return 0
+
+
+def _changed(preset, args: argparse.Namespace):
+    """The preset with what the command line says otherwise."""
+    from . import loop
+
+    levels = tuple(int(k) for k in args.levels.split(",")) if args.levels else None
+    preset = loop.override(
+        preset, images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay=args.decay,
+        only_levels=levels, perceptual=args.perceptual,
+    )  # fmt: skip
+    if args.own_chain is not None:
+        mix = dataclasses.replace(preset.mix, own_chain=args.own_chain, true=max(0.0, 0.8 - args.own_chain))
+        preset = dataclasses.replace(preset, mix=mix)
+    if args.lambdas:
+        values = [float(v) for v in args.lambdas.split(",")]
+        if len(values) != len(preset.model.levels):
+            raise LapcvaeError(f"{len(values)} lambdas for {len(preset.model.levels)} levels.", "Give one a level.")
+        new = tuple(dataclasses.replace(l, lambda_=v) for l, v in zip(preset.model.levels, values))
+        preset = dataclasses.replace(preset, model=dataclasses.replace(preset.model, levels=new))
+    return preset
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Two files a run: `state.pt` (everything that a resumed run needs) and `weights.safetensors` (the averaged weights
+with the model's description). Both are written under another name and renamed, so an interruption leaves the old one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from lapcvae.protocol.errors import LapcvaeError
+
+from . import config
+from .model import LapCVAE
+
+STATE, WEIGHTS = "state.pt", "weights.safetensors"
+
+
+def save_weights(net: LapCVAE, path: Path, facts: dict[str, str] | None = None, half: bool = False) -> None:
+    """`facts` are strings for the file's metadata, beside the model's description; `half`: as float16."""
+    temporary = path.with_suffix(".part")
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in net.state_dict().items()}
+    save_file(tensors, temporary, {"model": config.to_json(net.config), **(facts or {})})
+    os.replace(temporary, path)
+
+
+def find_weights(path: Path) -> Path:
+    """The weights file of a run folder, a bundle folder, or the file itself."""
+    candidates = [path] if path.is_file() else [path / WEIGHTS]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise LapcvaeError(f"There is no model at {path}.", f"Give a run or bundle folder, with {WEIGHTS} in it.")
+
+
+def facts(path: Path) -> dict[str, str]:
+    """What the weights file says about itself, without the model's description."""
+    with safe_open(find_weights(path), framework="pt") as opened:
+        return {name: text for name, text in (opened.metadata() or {}).items() if name != "model"}
+
+
+def load_weights(path: Path) -> LapCVAE:
+    """The network that a weights file describes, ready for evaluation."""
+    file = find_weights(path)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            description = (opened.metadata() or {}).get("model", "")
+            tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}
+    except Exception as error:  # safetensors raises its own, undocumented type
+        raise LapcvaeError(f"{file} cannot be read ({error}).", "It is damaged: copy or train it again.") from error
+    net = LapCVAE(config.model_from_json(description))
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise LapcvaeError(f"{file} does not fit its own description.", str(error)[:300]) from error
+    return net.eval()
+
+
+def save_state(path: Path, state: dict) -> None:
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path) -> dict:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a damaged file
+        raise LapcvaeError(f"{path} cannot be read ({error}).", "Delete it to start the run anew.") from error

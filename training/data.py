@@ -1,0 +1,195 @@
+"""Pictures: a folder or tar shards in, one array of squares out, and batches that depend on (seed, step) alone.
+
+Everything is read once into a cache file next to the run (uint8, N x S x S x 3), so that a resumed run and an
+uninterrupted one see the same batches. Bad files are counted, named and skipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+
+from lapcvae.protocol.errors import LapcvaeError
+
+from .config import Augmentation
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture before decoding: a name for messages, its bytes, and its split ("train", "val", "test")."""
+
+    name: str
+    data: bytes
+    split: str
+
+
+def _split_of(name: str) -> str:
+    """Stable for a file name: 5% test, 5% val."""
+    bucket = hashlib.sha256(name.encode()).digest()[0]
+    return "test" if bucket < 13 else "val" if bucket < 26 else "train"
+
+
+def _from_folder(folder: Path) -> Iterator[Source]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            name = str(path.relative_to(folder))
+            yield Source(name, path.read_bytes(), _split_of(name))
+
+
+def _from_tar(path: Path) -> Iterator[Source]:
+    """WebDataset layout: KEY.webp (or another picture suffix) and, optionally, KEY.json with "split"."""
+    with tarfile.open(path) as tar:
+        splits, pictures = {}, []
+        for member in tar:
+            if not member.isfile():
+                continue
+            stem, suffix = os.path.splitext(member.name)
+            if suffix == ".json" and member.size < 1 << 20:
+                splits[stem] = json.load(tar.extractfile(member)).get("split")
+            elif suffix.lower() in SUFFIXES:
+                pictures.append((stem, member))
+        for stem, member in pictures:
+            name = f"{path.name}/{member.name}"
+            yield Source(name, tar.extractfile(member).read(), splits.get(stem) or _split_of(name))
+
+
+def sources(path: Path) -> Iterator[Source]:
+    """Every picture under a folder of pictures, a folder of .tar shards, or one .tar file."""
+    if path.is_file() and path.suffix == ".tar":
+        yield from _from_tar(path)
+    elif path.is_dir():
+        shards = sorted(path.glob("*.tar"))
+        for shard in shards:
+            yield from _from_tar(shard)
+        if not shards:
+            yield from _from_folder(path)
+    else:
+        raise LapcvaeError(f"There are no pictures at {path}.", "Give a folder of pictures, or of .tar shards.")
+
+
+def square(data: bytes, side: int) -> np.ndarray:
+    """The largest centred square of a picture at `side` pixels, side x side x 3 uint8."""
+    with Image.open(io.BytesIO(data)) as opened:
+        picture = ImageOps.exif_transpose(opened).convert("RGB")
+    if min(picture.size) < SMALLEST_SIDE:
+        raise ValueError(f"only {picture.size[0]} x {picture.size[1]} pixels")
+    if picture.size != (side, side):
+        picture = ImageOps.fit(picture, (side, side), Image.Resampling.BOX if min(picture.size) >= 2 * side
+                               else Image.Resampling.LANCZOS)  # fmt: skip
+    return np.asarray(picture)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`array`: N x side x side x 3 uint8 (a memory map)."""
+
+    array: np.ndarray
+    skipped: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+def load(path: Path, split: str, side: int, cache: Path, say=print) -> Pictures:
+    """All pictures of a split, from `cache` if it was made from the same files."""
+    stamp = _stamp(path, split, side)
+    array_file, info_file = cache / f"{split}-{side}-{stamp}.npy", cache / f"{split}-{side}-{stamp}.json"
+    if not info_file.exists():
+        _build(path, split, side, array_file, info_file, say)
+    info = json.loads(info_file.read_text())
+    array = np.load(array_file, mmap_mode="r")
+    if not len(array):
+        raise LapcvaeError(
+            f"{path} has no readable {split} pictures ({len(info['skipped'])} were skipped).",
+            "Check the path; pictures are .png, .jpg, .webp, .bmp or .tif.",
+        )
+    return Pictures(array, tuple(info["skipped"]))
+
+
+def _stamp(path: Path, split: str, side: int) -> str:
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    listing = "\n".join(f"{p}:{p.stat().st_size}" for p in files)
+    return hashlib.sha256(listing.encode()).hexdigest()[:12]
+
+
+def _build(path: Path, split: str, side: int, array_file: Path, info_file: Path, say) -> None:
+    say(f"Reading {split} pictures from {path} ...")
+    array_file.parent.mkdir(parents=True, exist_ok=True)
+    squares, skipped = [], []
+    for source in sources(path):
+        if source.split != split:
+            continue
+        try:
+            squares.append(square(source.data, side))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            skipped.append(f"{source.name}: {error}")
+            say(f"skipped {skipped[-1]}")
+    temporary = array_file.with_suffix(".part.npy")
+    np.save(temporary, np.stack(squares) if squares else np.zeros((0, side, side, 3), np.uint8))
+    os.replace(temporary, array_file)
+    info_file.write_text(json.dumps({"source": str(path), "pictures": len(squares), "skipped": skipped}))
+    say(f"{len(squares)} pictures, {len(skipped)} skipped.")
+
+
+def generator_for(seed: int, step: int, stream: int) -> torch.Generator:
+    """Randomness as a function of (seed, step, stream) alone: what makes a resumed run equal an uninterrupted one."""
+    digest = hashlib.sha256(f"{seed}/{step}/{stream}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+def batch(pictures: Pictures, size: int, count: int, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """`count` augmented pictures, N x 3 x size x size in [0, 1]. The stored side is `size` or 2 * `size`."""
+    index = torch.randint(0, len(pictures), (count,), generator=generator)
+    raw = torch.from_numpy(np.stack([pictures.array[int(i)] for i in index]))
+    x = raw.permute(0, 3, 1, 2).float().div_(255)
+    x = _move(x, augmentation, generator)
+    if x.shape[-1] != size:
+        x = F.avg_pool2d(x, x.shape[-1] // size)
+    return _recolour(x, augmentation, generator)
+
+
+def _symmetric(count: int, reach: float, generator: torch.Generator) -> torch.Tensor:
+    return (2 * torch.rand(count, generator=generator) - 1) * reach
+
+
+def _move(x: torch.Tensor, a: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    count = len(x)
+    angle = torch.deg2rad(_symmetric(count, a.turn, generator))
+    scale = torch.exp(_symmetric(count, a.scale, generator))
+    flip = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0) if a.flip else torch.ones(count)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    # A shift in [-1, 1] coordinates is twice the share of the side.
+    dx, dy = 2 * _symmetric(count, a.shift, generator), 2 * _symmetric(count, a.shift, generator)
+    theta = torch.stack([torch.stack([cos * flip, -sin, dx], 1), torch.stack([sin * flip, cos, dy], 1)], 1)
+    at = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x, at, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _recolour(x: torch.Tensor, a: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    count = len(x)
+    gain = torch.exp(_symmetric(count * 3, a.colour, generator).view(count, 3, 1, 1))
+    contrast = torch.exp(_symmetric(count, a.contrast, generator).view(count, 1, 1, 1))
+    brightness = _symmetric(count, a.brightness, generator).view(count, 1, 1, 1)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return ((x * gain - mean) * contrast + mean + brightness).clamp(0, 1)
+
+
+def plain(pictures: Pictures, size: int, indices) -> torch.Tensor:
+    """Pictures as they are, for evaluation and sheets: N x 3 x size x size in [0, 1]."""
+    raw = torch.from_numpy(np.stack([pictures.array[i] for i in indices]))
+    x = raw.permute(0, 3, 1, 2).float().div_(255)
+    return F.avg_pool2d(x, x.shape[-1] // size) if x.shape[-1] != size else x

@@ -1,0 +1,247 @@
+"""The training loop: one process or several (torchrun), interrupted anywhere, resumed to the same result."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from lapcvae.protocol.errors import LapcvaeError
+
+from . import checkpoint, config, data, sheets
+from .model import LapCVAE
+from .step import Step, negative_elbo
+
+SHEET_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run reads and writes, and what does not change its result."""
+
+    preset: config.Preset
+    data: Path
+    out: Path
+    init: Path | None = None
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+    sheet_minutes: float = 15.0
+    threads: int = 0
+    device: str = "cpu"
+
+
+class Trainer:
+    """Holds what changes during a run; `state()` and `restore()` are all of it."""
+
+    def __init__(self, run: Run):
+        self.run, self.preset = run, run.preset
+        torch.manual_seed(run.seed)
+        self.rank, self.world = _distributed()
+        self.net = _initial(run).to(run.device, memory_format=torch.channels_last).train()
+        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
+        o = self.preset.optimisation
+        self.levels = o.only_levels or tuple(range(self.net.config.K + 1))
+        self.parameters = {k: list(self.net.level(k).parameters()) for k in self.levels}
+        self.optimizer = torch.optim.AdamW(
+            [p for k in self.levels for p in self.parameters[k]],
+            lr=o.learning_rate, betas=(0.9, 0.98), weight_decay=o.weight_decay, fused=True,
+        )  # fmt: skip
+        self.step, self.skipped = 0, 0
+        self.forward = Step(self.net, self.preset.mix, self.levels)
+
+    @property
+    def images(self) -> int:
+        return self.step * self.preset.optimisation.batch * self.world
+
+    def train_step(self, pictures: data.Pictures) -> dict[str, float]:
+        """One update; a flat dict of what happened."""
+        o = self.preset.optimisation
+        draw = data.generator_for(self.run.seed, self.step, self.rank)
+        x = data.batch(pictures, self.net.config.size, o.batch, self.preset.augmentation, draw).to(self.run.device)
+        rate = learning_rate(o, self.images)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        beta = min(1.0, 0.05 + self.images / max(1, o.kl_warm_up_images)) if self.run.init is None else 1.0
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
+            results = self.forward(x, draw)
+            levels = self.net.config.levels
+            loss = sum(negative_elbo(r, levels[k].lambda_, beta) for k, r in results.items())
+        loss.backward()
+        stats = {"images": self.images, "loss": float(loss.detach()), "rate": rate}
+        finite = self._clip(stats)
+        if finite:
+            self.optimizer.step()
+            self._average(results)
+        else:
+            self.skipped += 1
+        for k, r in results.items():
+            stats[f"mse_{k}"], stats[f"kl_{k}"] = float(r.mse.detach()), float(r.kl.detach().mean())
+        self.step += 1
+        stats["skipped"] = self.skipped
+        return stats
+
+    def _clip(self, stats: dict) -> bool:
+        """Sum the gradients over the processes and clip per level: their sizes differ tenfold."""
+        finite = True
+        for k, parameters in self.parameters.items():
+            if self.world > 1:
+                for p in parameters:
+                    if p.grad is None:
+                        p.grad = torch.zeros_like(p)
+                    dist.all_reduce(p.grad)
+                    p.grad.div_(self.world)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, self.preset.optimisation.clip)
+            stats[f"grad_{k}"] = float(norm)
+            finite &= bool(torch.isfinite(norm))
+        return finite
+
+    @torch.no_grad()
+    def _average(self, results) -> None:
+        o = self.preset.optimisation
+        half_life = max(o.batch, min(o.ema_half_life_images, self.images / 10))
+        decay = 0.5 ** (o.batch * self.world / half_life)
+        for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
+            slow.lerp_(fast, 1 - decay)
+        for k, r in results.items():
+            for net in (self.net, self.ema):
+                net.sigma2[k] = torch.lerp(net.sigma2[k], r.mse.detach().float(), 0.01)
+
+    def state(self) -> dict:
+        return {
+            "preset": config.to_json(self.preset), "step": self.step, "skipped": self.skipped,
+            "net": self.net.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
+
+    def restore(self, state: dict) -> None:
+        if json.loads(state["preset"])["model"] != json.loads(config.to_json(self.preset))["model"]:
+            raise LapcvaeError(
+                f"The run in {self.run.out} trains another model.", "Use another --out, or the preset it began with."
+            )
+        self.net.load_state_dict(state["net"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.skipped = state["step"], state["skipped"]
+
+
+def learning_rate(o: config.Optimisation, images: int) -> float:
+    """Warm-up, constant, then a straight line down to a twentieth over the last `decay` of the run."""
+    warm = min(1.0, (images + o.batch) / max(1, o.warm_up_images))
+    left = max(0.0, 1 - images / o.images) / max(1e-9, o.decay)
+    return o.learning_rate * warm * max(0.05, min(1.0, left))
+
+
+def _distributed() -> tuple[int, int]:
+    if "RANK" not in os.environ:
+        return 0, 1
+    if not dist.is_initialized():
+        dist.init_process_group()
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _initial(run: Run) -> LapCVAE:
+    net = LapCVAE(run.preset.model)
+    if run.init is None:
+        return net
+    start = checkpoint.load_weights(run.init)
+    shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
+    fitting = {n: t for n, t in start.state_dict().items() if shapes.get(n) == t.shape}
+    missing = sorted(set(shapes) - set(fitting))
+    if len(missing) > len(shapes) // 2:
+        raise LapcvaeError(f"{run.init} does not fit the preset {run.preset.name}.", "Choose the preset it was trained with.")
+    net.load_state_dict(fitting, strict=False)
+    return net
+
+
+def train(run: Run) -> Path:
+    """Run to the end (or to Ctrl-C / SIGTERM, with a checkpoint); the folder with the weights."""
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    run.out.mkdir(parents=True, exist_ok=True)
+    size = run.preset.model.size
+    pictures = data.load(run.data, "train", 2 * size, run.out / "cache")
+    held_out = data.load(run.data, "val", 2 * size, run.out / "cache")
+    trainer = Trainer(run)
+    state_file = run.out / checkpoint.STATE
+    if state_file.exists():
+        trainer.restore(checkpoint.load_state(state_file))
+        print(f"Resumed at {trainer.images} images.")
+    (run.out / "preset.json").write_text(config.to_json(run.preset))
+    fixed = data.plain(held_out, size, range(min(SHEET_PICTURES, len(held_out))))
+    with _Stop() as stop:
+        _loop(trainer, pictures, fixed, stop)
+    return run.out
+
+
+def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: _Stop) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    run, o = trainer.run, trainer.preset.optimisation
+    main = trainer.rank == 0
+    board = SummaryWriter(run.out / "tensorboard") if main else None
+    bar = tqdm(total=o.images, initial=trainer.images, unit="img", disable=None if main else True)
+    log = (run.out / "log.jsonl").open("a") if main else None
+    saved = drawn = started = time.monotonic()
+    first = trainer.images
+    while trainer.images < o.images and not stop.asked:
+        stats = trainer.train_step(pictures)
+        bar.update(o.batch * trainer.world)
+        if main and trainer.step % 50 == 0:
+            stats["images_per_second"] = (trainer.images - first) / (time.monotonic() - started)
+            log.write(json.dumps(stats) + "\n")
+            log.flush()
+            for name, value in stats.items():
+                board.add_scalar(name, value, trainer.images)
+            bar.set_postfix(loss=f"{stats['loss']:.3f}")
+        now = time.monotonic()
+        if main and now - saved > 60 * run.checkpoint_minutes:
+            save(trainer)
+            saved = now
+        if main and now - drawn > 60 * run.sheet_minutes:
+            sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.images:09d}.png")
+            drawn = now
+    bar.close()
+    if main:
+        save(trainer)
+        sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.images:09d}.png")
+        board.close()
+        log.close()
+
+
+def save(trainer: Trainer) -> None:
+    checkpoint.save_state(trainer.run.out / checkpoint.STATE, trainer.state())
+    facts = {"preset": trainer.preset.name, "images": str(trainer.images), "data": trainer.run.data.name}
+    checkpoint.save_weights(trainer.ema, trainer.run.out / checkpoint.WEIGHTS, facts)
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM end the loop after the step that is running."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self):
+        self.old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _ask(self, *_):
+        self.asked = True
+
+    def __exit__(self, *_):
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+
+
+def override(preset: config.Preset, **changes) -> config.Preset:
+    """A preset with some fields of its optimisation changed; None means unchanged."""
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(preset, optimisation=dataclasses.replace(preset.optimisation, **wanted))

@@ -1,0 +1,131 @@
+"""One training step: every level on what it sees in use.
+
+The condition of level k is a mix of the true b_{k+1}, the model's own chain (without gradient) and corrupted coarse
+pictures; the target is always b_k - u(what was given). The objective is, per level, the Gaussian log-likelihood with its
+closed-form scale plus `lambda_k` times the KL, both as sums over the picture and the latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from . import corrupt, pyramid
+from .config import Mix
+from .model import DiagonalGaussian, FromPosterior, LapCVAE
+
+
+@dataclass
+class Given:
+    """What level k is decoded on: `picture` stands for x_{k+1}, `u` enlarges it, `trust` says how crude it is."""
+
+    picture: torch.Tensor
+    u: torch.Tensor
+    trust: torch.Tensor | None
+    statistics: torch.Tensor
+
+
+@dataclass
+class LevelResult:
+    """`x_k`: the picture made; `mse`: per pixel and channel, mean of the items that were not corrupted; `kl`: nats, N;
+    `nll`: nats per pixel and channel, up to a constant."""
+
+    x_k: torch.Tensor
+    mse: torch.Tensor
+    nll: torch.Tensor
+    kl: torch.Tensor
+
+
+def optimal_nll(squared: torch.Tensor, crude: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(nll, mse of the clean items) from N squared errors, with the optimal sigma^2 = mse (sigma-VAE, eq. 7).
+
+    Corrupted items have a sigma of their own: their large errors must not make the model careless with the others.
+    """
+    nll, mse = squared.new_zeros(()), squared.mean()
+    for chosen in (crude, ~crude):
+        if chosen.any():
+            mse = squared[chosen].mean()
+            nll = nll + chosen.float().mean() * 0.5 * torch.log(mse + 1e-7)
+    return nll, mse
+
+
+def negative_elbo(result: LevelResult, lambda_: float, beta: float) -> torch.Tensor:
+    """Nats per pixel and channel, up to a constant."""
+    return result.nll + beta * lambda_ * result.kl.mean() / result.x_k[0].numel()
+
+
+class Step:
+    """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
+
+    def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...]):
+        self.net, self.mix, self.levels = net, mix, levels
+
+    def __call__(self, x: torch.Tensor, generator: torch.Generator) -> dict[int, LevelResult]:
+        """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
+        K = self.net.config.K
+        b = pyramid.gaussians(x, K)
+        share = torch.rand(len(x), generator=generator).to(x.device)
+        own = share < self.mix.own_chain
+        crude = share >= self.mix.own_chain + self.mix.true
+        results: dict[int, LevelResult] = {}
+        given: Given | None = None
+        for k in range(K, min(self.levels) - 1, -1):
+            trained = k in self.levels
+            with torch.set_grad_enabled(trained):
+                result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
+            if trained:
+                results[k] = result
+            if k > min(self.levels):
+                with torch.no_grad():
+                    given = self._given(k, b[k], result.x_k.detach(), own, crude, given, generator)
+        return results
+
+    def _coarsest(self, b_K: torch.Tensor, generator) -> LevelResult:
+        """The denoising VAE: half of the items are painted on, the target is clean."""
+        K, net = self.net.config.K, self.net
+        if net.config.trust:
+            painted = corrupt.paint(b_K, generator)
+            keep = (torch.rand((len(b_K), 1, 1, 1), generator=generator) < 0.5).to(b_K.device)
+            seen = torch.where(keep, b_K, painted.picture)
+            off = torch.zeros_like(painted.mask)
+            posterior = net.encode(
+                K, seen, painted=torch.where(keep, off, painted.mask), trust=torch.where(keep, off, painted.trust)
+            )
+            crude = ~keep.flatten()
+        else:
+            posterior = net.encode(K, b_K)
+            crude = torch.zeros(len(b_K), dtype=torch.bool, device=b_K.device)
+        return self._decode(K, posterior, b_K, crude, generator)
+
+    def _finer(self, k: int, b_k: torch.Tensor, given: Given, crude: torch.Tensor, generator) -> LevelResult:
+        posterior = self.net.encode(k, b_k, given.u)
+        return self._decode(k, posterior, b_k, crude, generator, given)
+
+    def _decode(self, k: int, posterior: list[DiagonalGaussian], target, crude, generator, given=None) -> LevelResult:
+        draw = FromPosterior(posterior, self.net.draw_eps(k, len(target), generator))
+        if given is None:
+            x_k = self.net.decode(k, draw, len(target))
+        else:
+            statistics = given.statistics
+            if self.mix.drop_statistics:
+                drop = torch.rand((len(target), 1, 1, 1), generator=generator).to(target.device)
+                statistics = torch.where(
+                    drop < self.mix.drop_statistics, self.net.decoders[k].null.float(), statistics
+                )
+            x_k = self.net.decode(k, draw, len(target), given.u, statistics, given.trust)
+        nll, mse = optimal_nll((x_k - target).square().mean((1, 2, 3)), crude)
+        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0))
+
+    def _given(self, k: int, b_k, x_k, own, crude, above: Given | None, generator) -> Given:
+        """The condition of level k - 1, with level k's statistics on the picture that is really there."""
+        own, crude = own[:, None, None, None], crude[:, None, None, None]
+        picture = torch.where(own, x_k, b_k)
+        trust = None
+        if self.net.config.trust:
+            painted = corrupt.paint(b_k, generator)
+            picture = torch.where(crude, painted.picture, picture)
+            n = 2 * b_k.shape[-1]
+            trust = (painted.strength * crude.flatten())[:, None, None, None].expand(-1, 1, n, n).contiguous()
+        statistics = self.net.encode(k, picture, above.u if above else None)[-1].parameters
+        return Given(picture, pyramid.u(picture), trust, statistics)
