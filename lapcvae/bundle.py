@@ -76,10 +76,15 @@ class Bundle:
         return (eyes["y"], eyes["distance"]) if eyes else None
 
 
+def places(shipped: Path | None = None) -> list[Path]:
+    """The folders that are scanned; `shipped` replaces those that came with the program. They may not exist."""
+    return model_folders(*([shipped] if shipped else []))
+
+
 def scan(shipped: Path | None = None) -> dict[str, Path]:
     """Every folder with a manifest, by name; earlier places win (LAPCVAE_MODELS, the user's folder, the shipped)."""
     found: dict[str, Path] = {}
-    for place in model_folders(shipped):
+    for place in places(shipped):
         for manifest in sorted(Path(place).glob(f"*/{MANIFEST}")):
             found.setdefault(manifest.parent.name, manifest.parent)
     return found
@@ -89,8 +94,8 @@ def find(name: str = "", shipped: Path | None = None) -> Path:
     """The folder of the bundle `name`, or of the first shipped one if no name is given."""
     found = scan(shipped)
     if not found:
-        places = ", ".join(str(p) for p in model_folders(shipped))
-        raise BundleError(f"No model is installed (looked in {places}).", "Run install.sh again, or set LAPCVAE_MODELS.")
+        looked = ", ".join(map(str, places(shipped)))
+        raise BundleError(f"No model is installed (looked in {looked}).", "Run install.sh again, or set LAPCVAE_MODELS.")
     if not name:
         return found.get("faces-128") or next(iter(found.values()))
     if name not in found:

@@ -19,8 +19,9 @@ from .protocol.geometry import Box, Frame, Size
 DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
           "f2": np.dtype("<f2"), "f4": np.dtype("<f4"), "f8": np.dtype("<f8")}  # fmt: skip
 
-# A change of this size (share of full scale) replaces the fine detail of what was there completely.
-FULL_FADE = 0.06
+# Fine detail stays where the content changed by less than the first (share of full scale: hair that got darker is still
+# hair) and is gone where it changed by more than the second (a frame that became skin).
+FADE_FROM, FADE_TO = 0.03, 0.2
 # Bands finer than the model's pixel that get grain, at most this many octaves.
 MOST_OCTAVES = 5
 GRAIN_TILE = 256
@@ -97,9 +98,13 @@ def warp_down(values: np.ndarray, box: Box, frame: Frame, size: int) -> np.ndarr
 def _sample(values: np.ndarray, box: Box, frame: Frame, n: int) -> np.ndarray:
     """n x n x C bilinear samples of `values` at the frame's square."""
     a, b, c, d, e, f = frame.matrix(n)
-    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    # Pillow's affine maps the centre of an output pixel itself; +1 is the padding.
-    return _affine(padded, (n, n), (a, b, c - box.x + 1, d, e, f - box.y + 1))
+    # As far as the turned square reaches: beyond what Pillow is given, it would see black.
+    reach = frame.bounds()
+    left, top = max(box.x - reach.x, 0) + 1, max(box.y - reach.y, 0) + 1
+    right, bottom = max(reach.right - box.right, 0) + 1, max(reach.bottom - box.bottom, 0) + 1
+    padded = np.pad(values, ((top, bottom), (left, right), (0, 0)), mode="edge")
+    # Pillow's affine maps the centre of an output pixel itself.
+    return _affine(padded, (n, n), (a, b, c - box.x + left, d, e, f - box.y + top))
 
 
 def _affine(values: np.ndarray, size: tuple[int, int], matrix) -> np.ndarray:
@@ -301,5 +306,5 @@ def _white(rows: int, columns: int, *key) -> np.ndarray:
 
 def fade(change: np.ndarray) -> np.ndarray:
     """How far the old detail gives way, S x S x 1 in 0..1, from what changed (S x S x C, full scale 1)."""
-    t = np.clip(np.abs(change).mean(2, keepdims=True) / FULL_FADE, 0, 1)
+    t = np.clip((np.abs(change).mean(2, keepdims=True) - FADE_FROM) / (FADE_TO - FADE_FROM), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)

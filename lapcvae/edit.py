@@ -119,8 +119,8 @@ def make_masks(engine: Engine, paint: Paint, grow: float) -> Masks:
     size, K = engine.bundle.size, engine.bundle.K
     cell = float(1 << paint.level)
     painted = paint.cover > 0
-    # One pixel of slack: enlarging m by interpolation must leave it 1 on everything painted.
-    far = np.maximum(distance(painted) - 1.0, 0.0)
+    # Slack for the eight neighbours: enlarging m by interpolation must leave it 1 on everything painted.
+    far = np.maximum(distance(painted) - 1.5, 0.0)
     ramp = max(grow * cell, 1.0)
     t = np.clip(1 - far / ramp, 0, 1)
     m = (t * t * (3 - 2 * t)).astype(np.float32)

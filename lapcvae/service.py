@@ -28,7 +28,8 @@ from .protocol.version import PROTOCOL, VERSION
 MOST_ENCODED = 8
 # A painted pixel differs from the shown one by more than this (a layer's own format may round both).
 PAINT_THRESHOLD = 2.5 / 255
-SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
+# Sides of the photo that a frame may have; beyond the photo its edge is replicated, in memory.
+LARGEST_FRAME = 4
 
 
 def to_array(values: np.ndarray, dtype: str | None = None) -> Array:
@@ -54,9 +55,10 @@ class Times:
 class Service:
     """Keeps engines and encoded photos between requests."""
 
-    def __init__(self, models: Path = SHIPPED_MODELS, threads: int = 0):
+    def __init__(self, models: Path | None = None, threads: int = 0):
         self.models = models
-        self.threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.threads = threads or cores
         self._engines: dict[tuple[Path, str], Engine] = {}
         self._encoded: OrderedDict[tuple[str, str], edit.EncodedPhoto] = OrderedDict()
         self._lock = threading.Lock()
@@ -179,6 +181,11 @@ def photo_square(engine: Engine, host: Host, photo: Photo, frame: Frame) -> np.n
         raise LapcvaeError(
             f"The frame {frame} lies outside the picture ({photo.size.width} x {photo.size.height}).",
             "Move it onto the face.",
+        )
+    if frame.side > LARGEST_FRAME * max(photo.size.width, photo.size.height):
+        raise LapcvaeError(
+            f"The frame {frame} is far larger than the picture ({photo.size.width} x {photo.size.height}).",
+            "Give the side of the square around the face in photo pixels.",
         )
     # Only what is there travels; beyond the edge it is replicated, here.
     pixels = _checked(host.pixels("photo", visible), visible, photo.format.channels)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from . import threads
 from .protocol import framing, paths
 from .protocol.errors import Cancelled, LapcvaeError
 from .protocol.framing import ConnectionLost, ProtocolError
@@ -404,6 +405,7 @@ def _terminate(*_) -> None:
 
 def main(make_service: Callable[[], Service] = real_service, grace: float = GRACE, idle: float = IDLE) -> None:
     """Be the worker; returns when it is not needed (any more)."""
+    threads.one_each()
     os.umask(0o077)
     _start_logging()
     path = paths.socket_path()

@@ -27,7 +27,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", default="faces-128", help="the recipe (default: %(default)s)")
     train.add_argument("--data", type=Path, required=True, help="a folder of pictures, or of .tar shards")
     train.add_argument("--out", type=Path, required=True, help="the run's folder; a run found there is resumed")
-    train.add_argument("--init", type=Path, help="start from the weights of this run or bundle")
+    train.add_argument(
+        "--init", action="append", default=[], metavar="PATH[:LEVELS]",
+        help="start from the weights of this run or bundle (of these levels only, for example runs/a:2,3); repeatable",
+    )  # fmt: skip
     train.add_argument("--images", type=int, help="how many pictures to see")
     train.add_argument("--batch", type=int)
     train.add_argument("--learning-rate", type=float)
@@ -36,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--own-chain", type=float, help="share of conditions from the model's own chain")
     train.add_argument("--lambdas", help="the KL weight of every level, finest first, for example 1,1,1.5,1")
     train.add_argument("--perceptual", type=float, help="weight of the VGG term on reconstructions")
+    train.add_argument("--kl-warm-up", type=int, help="over how many images the KL's weight rises; 0: none")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--threads", type=int, default=0, help="0: all")
     train.add_argument("--device", default="cpu", help="cpu or cuda")
@@ -43,6 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--sheet-minutes", type=float, default=15.0)
     train.add_argument("--dry-run", action="store_true", help="print the recipe and stop")
     train.set_defaults(run=_train)
+
+    # Each of these modules says what it takes; what is heavy is imported when it runs.
+    for name, text in OTHERS.items():
+        module = importlib.import_module(f".{MODULES.get(name, name)}", __package__)
+        command = commands.add_parser(name, help=text)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
@@ -54,11 +65,19 @@ def _train(args: argparse.Namespace) -> int:
     if args.dry_run:
         return 0
     run = loop.Run(
-        preset, args.data, args.out, args.init, args.seed, args.checkpoint_minutes, args.sheet_minutes,
+        preset, args.data, args.out, tuple(_start(text) for text in args.init), args.seed, args.checkpoint_minutes, args.sheet_minutes,
         args.threads, args.device,
     )  # fmt: skip
     print(f"The model is in {loop.train(run)}")
     return 0
+
+
+def _start(text: str) -> tuple[Path, tuple[int, ...]]:
+    """PATH or PATH:LEVELS."""
+    path, colon, levels = text.rpartition(":")
+    if colon and all(part.isdigit() for part in levels.split(",")):
+        return Path(path), tuple(int(part) for part in levels.split(","))
+    return Path(text), ()
 
 
 def _changed(preset, args: argparse.Namespace):
@@ -68,7 +87,7 @@ def _changed(preset, args: argparse.Namespace):
     levels = tuple(int(k) for k in args.levels.split(",")) if args.levels else None
     preset = loop.override(
         preset, images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay=args.decay,
-        only_levels=levels, perceptual=args.perceptual,
+        only_levels=levels, perceptual=args.perceptual, kl_warm_up_images=args.kl_warm_up,
     )  # fmt: skip
     if args.own_chain is not None:
         mix = dataclasses.replace(preset.mix, own_chain=args.own_chain, true=max(0.0, 0.8 - args.own_chain))

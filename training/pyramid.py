@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from lapcvae.pyramid import KERNEL
+from lapcvae.pyramid import KERNEL, lift_matrix
 
 
 def d(x: torch.Tensor) -> torch.Tensor:
@@ -27,3 +27,31 @@ def gaussians(x: torch.Tensor, levels: int) -> list[torch.Tensor]:
     for _ in range(levels):
         b.append(d(b[-1]))
     return b
+
+
+def reduce(x: torch.Tensor, levels: int) -> torch.Tensor:
+    """`d` composed `levels` times: D(x)."""
+    for _ in range(levels):
+        x = d(x)
+    return x
+
+
+def enlarge(x: torch.Tensor, levels: int) -> torch.Tensor:
+    """`u` composed `levels` times."""
+    for _ in range(levels):
+        x = u(x)
+    return x
+
+
+def lift(c: torch.Tensor, levels: int) -> torch.Tensor:
+    """A+ c A+^T: the smallest picture, `levels` levels finer, whose reduced picture is exactly `c`."""
+    rows, columns = (
+        torch.from_numpy(lift_matrix(n << levels, levels).copy()).to(c.device, c.dtype) for n in c.shape[-2:]
+    )
+    return rows @ c @ columns.T
+
+
+def project(x: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The smallest change to `x` after which its reduced picture is exactly `wanted`: x + A+ (c - D(x)) A+^T."""
+    levels = (x.shape[-1] // wanted.shape[-1]).bit_length() - 1
+    return x + lift(wanted - reduce(x, levels), levels)

@@ -13,7 +13,12 @@ import torch
 
 from . import corrupt, pyramid
 from .config import Mix
+from .lpips import LPIPS
 from .model import DiagonalGaussian, FromPosterior, LapCVAE
+
+
+# VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
+PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
 
 
 @dataclass
@@ -29,12 +34,13 @@ class Given:
 @dataclass
 class LevelResult:
     """`x_k`: the picture made; `mse`: per pixel and channel, mean of the items that were not corrupted; `kl`: nats, N;
-    `nll`: nats per pixel and channel, up to a constant."""
+    `nll`: nats per pixel and channel, up to a constant; `perceptual`: mean LPIPS of the picture, if it is trained on."""
 
     x_k: torch.Tensor
     mse: torch.Tensor
     nll: torch.Tensor
     kl: torch.Tensor
+    perceptual: torch.Tensor | float = 0.0
 
 
 def optimal_nll(squared: torch.Tensor, crude: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,8 +64,8 @@ def negative_elbo(result: LevelResult, lambda_: float, beta: float) -> torch.Ten
 class Step:
     """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
 
-    def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...]):
-        self.net, self.mix, self.levels = net, mix, levels
+    def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None):
+        self.net, self.mix, self.levels, self.lpips = net, mix, levels, lpips
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> dict[int, LevelResult]:
         """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
@@ -75,11 +81,25 @@ class Step:
             with torch.set_grad_enabled(trained):
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
             if trained:
+                if k == 0 and self.lpips is not None:
+                    result.perceptual = self._perceptual(result.x_k, x, crude, generator)
                 results[k] = result
             if k > min(self.levels):
                 with torch.no_grad():
                     given = self._given(k, b[k], result.x_k.detach(), own, crude, given, generator)
         return results
+
+    def _perceptual(self, x_0: torch.Tensor, x: torch.Tensor, crude: torch.Tensor, generator) -> torch.Tensor:
+        """LPIPS of a part of the reconstructions (posterior paths only: a sample has no one picture to compare with)."""
+        chosen = (~crude).nonzero().flatten()[:PERCEPTUAL_PICTURES]
+        if not len(chosen):
+            return x_0.new_zeros(())
+        part = min(PERCEPTUAL_CROP, x.shape[-1])
+        top, left = torch.randint(0, x.shape[-1] - part + 1, (2,), generator=generator).tolist()
+        made, wanted = (v[chosen, :, top : top + part, left : left + part] for v in (x_0, x))
+        with torch.no_grad():
+            features = self.lpips.features(wanted)
+        return self.lpips.distance(self.lpips.features(made), features).mean()
 
     def _coarsest(self, b_K: torch.Tensor, generator) -> LevelResult:
         """The denoising VAE: half of the items are painted on, the target is clean."""

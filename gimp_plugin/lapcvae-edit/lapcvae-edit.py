@@ -5,10 +5,15 @@ GIMP wants this file to be called like its folder. Both are not called "lapcvae"
 this folder first and `import lapcvae.protocol` would then find this file in place of the package.
 """
 
+import os
 import sys
 import traceback
 
-import gi
+# babl takes whichever conversion of colours it finds fastest at the moment, so one photo would become slightly
+# different numbers each time, and one seed different pictures. Without tolerance it takes the exact one.
+os.environ["BABL_TOLERANCE"] = "0"
+
+import gi  # noqa: E402
 
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from .. import bundle as bundles
 from ..protocol.errors import LapcvaeError
-from ..protocol.paths import model_folders
-from ..service import SHIPPED_MODELS
 from .terminal import Terminal
 
 
@@ -48,9 +46,9 @@ def _print(facts: dict) -> None:
 
 
 def models(args: argparse.Namespace, terminal: Terminal) -> int:
-    found = [facts_of(name, folder) for name, folder in sorted(bundles.scan(SHIPPED_MODELS).items())]
+    found = [facts_of(name, folder) for name, folder in sorted(bundles.scan().items())]
     if not found:
-        places = ", ".join(map(str, model_folders(SHIPPED_MODELS)))
+        places = ", ".join(map(str, bundles.places()))
         raise LapcvaeError(f"No model is installed (looked in {places}).", "Run install.sh again, or set LAPCVAE_MODELS.")
     if args.json:
         print(json.dumps(found, indent=1))

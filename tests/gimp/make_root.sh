@@ -66,7 +66,10 @@ RC
     cannot "GIMP of $suite does not start (see $cache/$suite-profile.log)"
   touch "$work/root/.lapcvae-root-$key"
   # Packed under another name first: an interrupted run leaves no half file that looks whole.
-  tar -C "$work/root" --exclude=./var/cache/apt --exclude=./var/lib/apt/lists -cf - . | zstd -q -3 -T2 -o "$packed.part" -f
+  tar -C "$work/root" --exclude=./var/cache/apt --exclude=./var/lib/apt/lists -cf - . |
+    zstd -q -3 -T2 -f -o "$packed.part"
+  # Roots of an older recipe.
+  rm -f "$cache/$suite"-*.tar.zst
   mv "$packed.part" "$packed"
   rm -rf --one-file-system "$work"
   trap - EXIT
