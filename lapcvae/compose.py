@@ -8,6 +8,7 @@ surroundings take its place. Everything happens in the photo's own space and dep
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -240,6 +241,8 @@ def inside_square(frame: Frame, box: Box) -> np.ndarray:
 
 # Deviations are measured on about this many pixels per octave.
 GRAIN_SAMPLES = 20_000
+LEAST_SAMPLES = 64
+TONES = 8
 # The grain of a variant is a window of one field, this many pixels larger.
 GRAIN_ROOM = 64
 
@@ -256,40 +259,61 @@ def octaves(enlargement: float) -> int:
     return int(np.clip(np.round(np.log2(max(enlargement, 1.0))), 0, MOST_OCTAVES))
 
 
-def measure_grain(detail: np.ndarray, calm: np.ndarray, count: int) -> np.ndarray:
-    """Standard deviation per octave, finest first, count x C, of `detail` (H x W x C) where `calm` (H x W bool).
+@dataclass(frozen=True)
+class Grain:
+    """The photo's detail above the model's resolution, as grey noise. `deviations`: standard deviation per octave, finest
+    first, at the tone with the most detail; `by_tone`: what share of it is at the tones 0 .. 1 (TONES numbers), since
+    skin, hair and a plain wall differ."""
+
+    deviations: np.ndarray
+    by_tone: np.ndarray
+
+
+def measure_grain(detail: np.ndarray, tone: np.ndarray, calm: np.ndarray, count: int) -> Grain:
+    """Of `detail` (H x W x C) where `calm` (H x W bool), by `tone` (H x W, 0..1), in `count` octaves.
 
     The median of |x| of a Gaussian is .6745 sigma; edges, which are few, hardly move it.
     """
-    deviations = np.zeros((count, detail.shape[2]), np.float32)
+    detail, found = detail.mean(2, keepdims=True), np.zeros((count, TONES))
+    seen = np.zeros(TONES, bool)
     for octave in range(count):
         coarse = _blur_down(detail)
         h, w = coarse.shape[0] * 2, coarse.shape[1] * 2
         if min(h, w) < 8:
             break
-        every = max(1, int(np.sqrt(coarse.shape[0] * coarse.shape[1] / GRAIN_SAMPLES)))
+        every = max(1, int(np.sqrt(h * w / 4 / GRAIN_SAMPLES)))
         # One pixel of each 2 x 2 block against the block's mean; the block's mean takes a quarter of the variance.
-        band = (detail[0:h:2, 0:w:2] - coarse)[::every, ::every] * np.sqrt(4 / 3)
-        chosen = band[calm[0:h:2, 0:w:2][::every, ::every]]
-        chosen = chosen if len(chosen) >= 64 else band.reshape(-1, band.shape[2])
-        deviations[octave] = np.median(np.abs(chosen), axis=0) / 0.6745
-        detail, calm = coarse, calm[0:h:2, 0:w:2] & calm[1:h:2, 1:w:2]
-    return deviations
+        band = np.abs(detail[0:h:2, 0:w:2] - coarse)[::every, ::every, 0] * np.sqrt(4 / 3) / 0.6745
+        bins = np.minimum((tone[0:h:2, 0:w:2][::every, ::every] * TONES).astype(int), TONES - 1)
+        chosen = calm[0:h:2, 0:w:2][::every, ::every]
+        for i in range(TONES):
+            here = band[chosen & (bins == i)]
+            if len(here) >= LEAST_SAMPLES:
+                found[octave, i], seen[i] = np.median(here), True
+        detail, tone = coarse, tone[0:h:2, 0:w:2]
+        calm = calm[0:h:2, 0:w:2] & calm[1:h:2, 1:w:2]
+    strongest = found.max(1)
+    if not strongest.any():
+        return Grain(strongest.astype(np.float32), np.ones(TONES, np.float32))
+    share = found[strongest > 0] / strongest[strongest > 0, None]
+    # Tones that are nowhere to be seen take their neighbours' share.
+    by_tone = np.interp(np.arange(TONES), np.flatnonzero(seen), share.mean(0)[seen])
+    return Grain(strongest.astype(np.float32), by_tone.astype(np.float32))
 
 
 def make_grain(deviations: np.ndarray, height: int, width: int, *key) -> np.ndarray:
-    """A field of noise with these deviations per octave, H x W x C float32; grey, as most grain of skin and film is.
+    """A field of noise with these deviations per octave, H x W x 1 float32.
 
     The noise of an octave is white at its own resolution, less what the next coarser octave has.
     """
-    out = np.zeros((height, width, deviations.shape[1]), np.float32)
+    out = np.zeros((height, width, 1), np.float32)
     for octave, deviation in enumerate(deviations):
         step = 1 << octave
         rows, columns = -(-height // (2 * step)) * 2, -(-width // (2 * step)) * 2
-        white = _white(rows, columns, *key, octave)
-        white = white - np.repeat(np.repeat(_blur_down(white[:, :, None]), 2, 0), 2, 1)[:, :, 0]
+        white = _white(rows, columns, *key, octave)[:, :, None]
+        white = white - np.repeat(np.repeat(_blur_down(white), 2, 0), 2, 1)
         white = np.repeat(np.repeat(white, step, 0), step, 1)[:height, :width]
-        out += white[:, :, None] * (deviation * np.float32(np.sqrt(4 / 3)))
+        out += white * (deviation * np.float32(np.sqrt(4 / 3)))
     return out
 
 
@@ -305,6 +329,13 @@ def _white(rows: int, columns: int, *key) -> np.ndarray:
 
 
 def fade(change: np.ndarray) -> np.ndarray:
-    """How far the old detail gives way, S x S x 1 in 0..1, from what changed (S x S x C, full scale 1)."""
-    t = np.clip((np.abs(change).mean(2, keepdims=True) - FADE_FROM) / (FADE_TO - FADE_FROM), 0, 1)
+    """How far the old detail gives way, S x S x 1 in 0..1, from what changed (S x S x C, full scale 1).
+
+    The strongest change nearby decides: a pupil under a dark lens did not change much, and has to go all the same.
+    """
+    size = np.abs(change).mean(2)
+    for axis in (0, 1):
+        around = np.pad(size, [(2, 2) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        size = np.lib.stride_tricks.sliding_window_view(around, 5, axis=axis).max(-1)
+    t = np.clip((size[:, :, None] - FADE_FROM) / (FADE_TO - FADE_FROM), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)

@@ -36,7 +36,7 @@ def demo(args: argparse.Namespace, terminal) -> int:
                  terminal)  # fmt: skip
     if args.json:
         print(json.dumps(report, indent=1))
-    else:
+    elif report["variants"]:
         print(f"The sheet is {args.out / report['sheet']}, the {len(report['variants'])} variants are beside it.")
     return 130 if report["cancelled"] else 0
 

@@ -195,7 +195,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
     plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed, None)
-    wanted = _realistic(plan, None) if realism else painted_j
+    wanted = _realistic(plan) if realism or paint.erased.any() else painted_j
     return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted))
 
 
@@ -205,11 +205,11 @@ def _statistics(plan: Plan, x_j: np.ndarray) -> np.ndarray:
     return plan.engine.encode(j, x_j, u)[-1].statistics
 
 
-def _realistic(plan: Plan, variant: int | None) -> np.ndarray:
-    """The painted level, moved towards what the denoising level K makes of it, by the strength `realism`.
+def _realistic(plan: Plan) -> np.ndarray:
+    """The painted level, moved towards what the denoising level K makes of it: by `realism`, all the way where erased.
 
-    `variant`: draw z_K around
-    its posterior, so that erased parts differ between variants; None: its mean.
+    Its mean, without a draw: the latents of level K are independent, and what they would draw is coloured noise. Erased
+    parts differ between variants through the finer levels.
     """
     engine, K, j = plan.engine, plan.engine.bundle.K, plan.paint.level
     x_K = pyramid.reduce(plan.painted_j, K - j)
@@ -217,9 +217,9 @@ def _realistic(plan: Plan, variant: int | None) -> np.ndarray:
     painted = (inside > CELL_SHARE).astype(np.float32)[:, :, None]
     crude = np.maximum(plan.realism, _cells(plan.paint.erased, K - j)[:, :, None] > 0.5).astype(np.float32)
     seen = engine.encode(K, x_K, painted=painted, trust=np.full_like(painted, crude.max()))
-    made = _decode_coarsest(plan, seen, variant)
+    made = _decode_coarsest(engine, seen)
     # Against what it makes of the same picture taken as clean: its own reconstruction error must not count.
-    kept = _decode_coarsest(plan, engine.encode(K, x_K), None)
+    kept = _decode_coarsest(engine, engine.encode(K, x_K))
     moved = x_K + crude * painted * (made - kept)
     change = pyramid.enlarge(moved - x_K, K - j) if j < K else moved - x_K
     near = np.clip(1 - _cells(plan.masks.far, j) / (1 << j), 0, 1)[:, :, None]
@@ -231,16 +231,9 @@ def _cells(values: np.ndarray, levels: int) -> np.ndarray:
     return _block_mean(values.astype(np.float32), 1 << levels)
 
 
-def _decode_coarsest(plan: Plan, posterior: list[Posterior], variant: int | None) -> np.ndarray:
-    K = plan.engine.bundle.K
-    spread = 0.0 if variant is None else plan.temperature
-    z = [q.mu + spread * np.exp(q.log_sigma) * _eps(plan, variant, K, i, q.mu.shape) for i, q in enumerate(posterior)]
+def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
     off = [np.zeros((1, 1, *q.mu.shape[2:]), np.float32) for q in posterior]
-    return plan.engine.decode(K, z, off, [np.zeros_like(v) for v in z], 0.0)
-
-
-def _eps(plan: Plan, variant: int | None, k: int, group: int, shape) -> np.ndarray:
-    return noise.gaussian(tuple(shape), plan.seed, variant if variant is not None else -1, k, group)
+    return engine.decode(engine.bundle.K, [q.mu for q in posterior], off, [np.zeros_like(q.mu) for q in posterior], 0.0)
 
 
 def variant(plan: Plan, index: int) -> np.ndarray:
@@ -248,26 +241,32 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     engine, j = plan.engine, plan.paint.level
     if plan.paint.empty:
         return plan.encoded.b[0]
-    wanted, statistics = plan.wanted_j, plan.statistics
-    if plan.paint.erased.any():
-        wanted = _realistic(plan, index)
-        statistics = _statistics(plan, wanted)
-    x = wanted
+    x, statistics = plan.wanted_j, plan.statistics
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
         x = _sample_level(plan, k, index, u, statistics)
-        x = pyramid.project(x, wanted)
+        x = _agree(plan, x)
         if k:
             statistics = engine.encode(k, x, u)[-1].statistics
     return x
 
 
+def _agree(plan: Plan, x: np.ndarray) -> np.ndarray:
+    """x with exactly the wanted level j, but for erased cells: what was invented there may be anything."""
+    wanted, erased = plan.wanted_j, plan.paint.erased[:, :, None]
+    if erased.any():
+        levels = (x.shape[0] // wanted.shape[0]).bit_length() - 1
+        wanted = wanted + erased * (pyramid.reduce(x, levels) - wanted)
+    return pyramid.project(x, wanted.astype(np.float32))
+
+
 def _sample_level(plan: Plan, k: int, index: int, u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
     """Level k inside S, the photo outside."""
     photo = plan.encoded.posteriors[k]
-    eps = [_eps(plan, index, k, i, q.mu.shape) for i, q in enumerate(photo)]
+    eps = [noise.gaussian(q.mu.shape, plan.seed, index, k, i) for i, q in enumerate(photo)]
     near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
-    trust = (plan.realism * near)[:, :, None].astype(np.float32)
+    crude = max(plan.realism, float(plan.paint.erased.any()))
+    trust = (crude * near)[:, :, None].astype(np.float32)
     x = plan.engine.decode(k, [q.mu for q in photo], plan.masks.s[k], eps, plan.temperature, u, statistics, trust)
     weight = plan.masks.weight[k]
     return weight * x + (1 - weight) * plan.encoded.b[k]

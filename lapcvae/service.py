@@ -324,14 +324,16 @@ class Canvas:
         self.scale = compose.full_scale(self.dtype)
         self.photo = pixels[:, :, :colours].astype(np.float32)
         self.b_0 = self._to_photo(self.plan.encoded.b[0])
-        detail = self.photo - self.warp(self.b_0 * self.scale)
+        seen = self.warp(self.b_0 * self.scale)
+        detail = self.photo - seen
         self.detail, self.field = detail, None
         count = compose.octaves(self.enlargement) if self.request.settings.texture else 0
         if count:
-            deviations = compose.measure_grain(detail, self.mask == 0, count)
+            tone = np.clip(seen.mean(2) / self.scale, 0, 1)
+            self.grain = compose.measure_grain(detail, tone, self.mask == 0, count)
             room = compose.GRAIN_ROOM
             seed = self.request.settings.seed
-            self.field = compose.make_grain(deviations, self.box.height + room, self.box.width + room, seed)
+            self.field = compose.make_grain(self.grain.deviations, self.box.height + room, self.box.width + room, seed)
 
     def _to_photo(self, picture: np.ndarray) -> np.ndarray:
         return from_array(self.host.colours("photo", to_array(picture.astype(np.float32))))
@@ -355,9 +357,13 @@ class Canvas:
             return self.native
         out = self.warp(change * self.scale)
         out += self.photo
-        new = -self.detail if self.field is None else self._grain(index) - self.detail
-        new *= self.warp.linear(compose.fade(change))
-        out += new
+        gone = compose.fade(change)
+        out -= self.warp.linear(gone) * self.detail
+        if self.field is not None:
+            # Grain as the photo has it at the tone that is there now.
+            tones = (np.arange(compose.TONES) + 0.5) / compose.TONES
+            strength = gone * np.interp(native.mean(2), tones, self.grain.by_tone)[:, :, None]
+            out += self.warp.linear(strength.astype(np.float32)) * self._grain(index)
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
         return np.concatenate([out.astype(self.dtype), self.alpha], axis=2)

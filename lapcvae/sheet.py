@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from . import compose
 from .photo import Colours
 from .photo.files import write_whole
-from .protocol.geometry import Frame, Size
+from .protocol.geometry import Box, Frame, Size
 
 CELL = 256
 # How much more than the frame a cell shows.
@@ -19,6 +19,16 @@ SURROUNDINGS = 1.25
 GAP, LABEL, TITLE = 8, 20, 26
 COLUMNS = 5
 PAPER, INK, OUTLINE = (28, 28, 30), (235, 235, 235), (255, 196, 0)
+
+
+def _small(values: np.ndarray, box: Box, frame: Frame, size: int) -> np.ndarray:
+    """`compose.warp_down`, of every n-th pixel only where there are far more than a cell can show."""
+    every = max(1, int(frame.side / (3 * size)))
+    if every > 1:
+        values = values[::every, ::every]
+        cx, cy = ((c - start - 0.5) / every + 0.5 for c, start in ((frame.cx, box.x), (frame.cy, box.y)))
+        box, frame = Box(0, 0, values.shape[1], values.shape[0]), Frame(cx, cy, frame.side / every, frame.angle)
+    return compose.warp_down(values, box, frame, size)
 
 
 class Sheet:
@@ -32,7 +42,7 @@ class Sheet:
         """Full-size pixels (H x W x C) through the view, CELL x CELL x C float32 in their own scale."""
         photo = Size(pixels.shape[1], pixels.shape[0]).box
         box = self._view.bounds().intersection(photo)
-        return compose.warp_down(pixels[box.y : box.bottom, box.x : box.right], box, self._view, CELL)
+        return _small(pixels[box.y : box.bottom, box.x : box.right], box, self._view, CELL)
 
     def cell(self, native: np.ndarray) -> np.ndarray:
         """A picture in the photo's own format as a cell, CELL x CELL x 3 uint8 sRGB."""
@@ -42,9 +52,9 @@ class Sheet:
     def painted_cell(self, photo_cell: np.ndarray, rgba: np.ndarray) -> np.ndarray:
         """The painting (sRGB over the frame's bounds) as it lies on the photo."""
         inner = round(CELL / SURROUNDINGS)
-        values = compose.to_float(rgba)
-        values[:, :, :3] *= values[:, :, 3:]
-        seen = compose.warp_down(values, self._frame.bounds(), self._frame, inner)
+        seen = _small(rgba, self._frame.bounds(), self._frame, inner) / compose.full_scale(rgba.dtype)
+        # Averages of straight alpha: good enough at this size, where paint is opaque or absent.
+        seen[:, :, :3] *= seen[:, :, 3:]
         start = (CELL - inner) // 2
         out = photo_cell.astype(np.float32)
         part = out[start : start + inner, start : start + inner]

@@ -59,7 +59,7 @@ def strokes(photo: PhotoFile, box: Box = Box(80, 70, 40, 24), colour=(200, 40, 6
 def coarse_file(served: service.Service, photo: PhotoFile, frame: Frame, level: int, style: str = "smooth",
                 side: int = 512) -> CoarseFile:  # fmt: skip
     results = []
-    served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style),
+    served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style, toy.NAME),
                   FileHost(photo, Colours(photo), on_result=results.append))  # fmt: skip
     coarse = results[0]
     return CoarseFile(frame, level, style, side, coarse.model, toy.SIZE, coarse.model_hash,
@@ -69,7 +69,8 @@ def coarse_file(served: service.Service, photo: PhotoFile, frame: Frame, level: 
 def run(served, photo, painting, frame=UPRIGHT, settings=EXACT, level=0) -> tuple[Prepared, list[Variant]]:
     results = []
     mask_dtype = "u1" if photo.pixels.dtype == np.uint8 else "u2"
-    request = EditRequest(photo_on_the_wire(photo), frame, level, painting.message, settings, mask_dtype=mask_dtype)
+    request = EditRequest(photo_on_the_wire(photo), frame, level, painting.message, settings, toy.NAME,
+                          mask_dtype=mask_dtype)  # fmt: skip
     done = served.handle(request, FileHost(photo, Colours(photo), painting, results.append))
     assert not done.cancelled and len(results) == settings.count + 1
     return results[0], results[1:]

@@ -3,6 +3,7 @@
 import ast
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,7 +89,7 @@ def test_no_module_of_the_runtime_brings_torch_along():
 
 
 def test_protocol_works_without_any_packages():
-    code = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); from lapcvae.protocol import client; print(client.PROTOCOL)"
+    code = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); import lapcvae.protocol.client as c; print(c.PROTOCOL)"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and int(done.stdout) >= 1, done.stderr
 
@@ -117,7 +118,7 @@ def test_every_package_of_a_lock_has_one_version_and_hashes(lock):
     for entry in (PROJECT / "requirements" / lock).read_text().replace("\\\n", " ").splitlines():
         pin, *hashes = entry.split()
         package, version = pin.split("==")
-        assert hashes and all(h.startswith("--hash=sha256:") and len(h) == len("--hash=sha256:") + 64 for h in hashes), entry[:80]
+        assert hashes and all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", h) for h in hashes), entry[:80]
         assert pins.setdefault(package, version) == version
     wanted = {line for line in (PROJECT / "requirements" / lock).with_suffix(".in").read_text().split("\n")
               if line and not line.startswith("#")}  # fmt: skip

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lapcvae.protocol.errors import LapcvaeError
 
+from . import config, evaluate, faces, loop, lpips
+
 
 def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
@@ -48,9 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--dry-run", action="store_true", help="print the recipe and stop")
     train.set_defaults(run=_train)
 
-    # Each of these modules says what it takes; what is heavy is imported when it runs.
-    for name, text in OTHERS.items():
-        module = importlib.import_module(f".{MODULES.get(name, name)}", __package__)
+    for name, module, text in (
+        ("evaluate", evaluate, "measure a model on pictures"),
+        ("faces", faces, "make synthetic faces to train on"),
+        ("weights", lpips, "fetch the weights of LPIPS"),
+    ):
         command = commands.add_parser(name, help=text)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
@@ -58,15 +62,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from . import config, loop
-
     preset = _changed(config.preset(args.preset), args)
     print(config.to_json(preset))
     if args.dry_run:
         return 0
     run = loop.Run(
-        preset, args.data, args.out, tuple(_start(text) for text in args.init), args.seed, args.checkpoint_minutes, args.sheet_minutes,
-        args.threads, args.device,
+        preset, args.data, args.out, tuple(_start(text) for text in args.init), args.seed, args.checkpoint_minutes,
+        args.sheet_minutes, args.threads, args.device,
     )  # fmt: skip
     print(f"The model is in {loop.train(run)}")
     return 0
@@ -82,8 +84,6 @@ def _start(text: str) -> tuple[Path, tuple[int, ...]]:
 
 def _changed(preset, args: argparse.Namespace):
     """The preset with what the command line says otherwise."""
-    from . import loop
-
     levels = tuple(int(k) for k in args.levels.split(",")) if args.levels else None
     preset = loop.override(
         preset, images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay=args.decay,

@@ -24,6 +24,8 @@ def save_weights(net: LapCVAE, path: Path, facts: dict[str, str] | None = None, 
     dtype = torch.float16 if half else torch.float32
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in net.state_dict().items()}
     save_file(tensors, temporary, {"model": config.to_json(net.config), **(facts or {})})
+    # safetensors makes it readable for its owner alone; a bundle is for all users of a machine.
+    temporary.chmod(0o644)
     os.replace(temporary, path)
 
 

@@ -178,12 +178,12 @@ def grid(channels: int, stride: int) -> Group:
 FACES_128 = Model(
     size=128,
     levels=(
-        Level(stem=2, widths=(32, 64, 96), blocks=(1, 1, 1), groups=(grid(4, 8), grid(4, 4)), gain=0.06),
-        Level(stem=2, widths=(64, 96, 128), blocks=(1, 2, 2), groups=(grid(8, 8), grid(6, 4)), gain=0.08),
+        Level(stem=2, widths=(32, 64, 96), blocks=(1, 1, 1), groups=(grid(4, 8), grid(4, 4)), gain=0.06, lambda_=0.8),
+        Level(stem=2, widths=(64, 96, 128), blocks=(1, 2, 2), groups=(grid(8, 8), grid(6, 4)), gain=0.08, lambda_=0.7),
         # Structure is decided at 32 px: this level is the widest and has a latent that all cells share.
         Level(
             stem=1, widths=(64, 128, 192, 192), blocks=(1, 2, 2, 1),
-            groups=(Group("global", 16), grid(16, 8), grid(12, 4)), gain=0.11,
+            groups=(Group("global", 16), grid(16, 8), grid(12, 4)), gain=0.11, lambda_=0.7,
         ),
         Level(stem=1, widths=(64, 128, 128), blocks=(1, 2, 2), groups=(Group("global", 32), grid(16, 4), grid(8, 2)),
               # Never sampled without a picture: what it keeps counts for more than what its prior can draw.

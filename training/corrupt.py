@@ -1,6 +1,7 @@
 """What painters do to a coarse picture: strokes, blur, noise, erasing. Makes the finer levels and the coarsest level's
-denoising robust to it. Strokes are capsules with soft ends, alone or in mirrored pairs (a pair of dark lenses, cheeks),
-in a random colour or one taken from the picture."""
+denoising robust to it. Strokes are capsules, alone or in mirrored pairs (a pair of dark lenses, cheeks). Most are flat
+blobs in about the colour of what they cover: crude, but meant. A level that learns to make those real keeps what the
+painter wanted; from strokes in arbitrary colours alone it learns to undo the painting."""
 
 from __future__ import annotations
 
@@ -59,7 +60,7 @@ def paint(clean: torch.Tensor, generator: torch.Generator, strokes: int = 3) -> 
     for _ in range(strokes):
         wanted = _uniform((batch, 1, 1, 1), 0, 1, generator, device) < 0.6
         cover = capsules(batch, n, generator, device) * wanted
-        colour = _stroke_colour(clean, generator)
+        colour = _stroke_colour(clean, cover, generator)
         opacity = 0.4 + 0.6 * scale
         picture = picture + cover * opacity * (colour - picture)
         mask = torch.maximum(mask, (cover > 0.3).float())
@@ -71,13 +72,14 @@ def paint(clean: torch.Tensor, generator: torch.Generator, strokes: int = 3) -> 
     return Painted(picture, mask, strength)
 
 
-def _stroke_colour(clean: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """N x 3 x 1 x 1: from the picture itself, near black, or anything."""
+def _stroke_colour(clean: torch.Tensor, cover: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """N x 3 x 1 x 1: about the mean of what is covered; now and then from elsewhere in the picture, or anything."""
     batch, _, n, _ = clean.shape
     device = clean.device
+    meant = (clean * cover).sum((2, 3), keepdim=True) / cover.sum((2, 3), keepdim=True).clamp_min(1e-3)
+    meant = meant + 0.05 * torch.randn(meant.shape, generator=generator).to(device)
     place = torch.randint(0, n * n, (batch, 1, 1), generator=generator).to(device)
-    own = clean.flatten(2).gather(2, place.expand(-1, 3, -1))[..., None]
-    free = _uniform((batch, 3, 1, 1), 0, 1, generator, device)
-    dark = _uniform((batch, 1, 1, 1), 0, 0.25, generator, device).expand_as(free)
+    elsewhere = clean.flatten(2).gather(2, place.expand(-1, 3, -1))[..., None]
+    anything = _uniform((batch, 3, 1, 1), 0, 1, generator, device)
     kind = _uniform((batch, 1, 1, 1), 0, 1, generator, device)
-    return torch.where(kind < 0.6, own, torch.where(kind < 0.8, dark, free))
+    return torch.where(kind < 0.8, meant, torch.where(kind < 0.93, elsewhere, anything)).clamp(0, 1)

@@ -6,14 +6,15 @@ uninterrupted one see the same batches. Bad files are counted, named and skipped
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 import torch
@@ -30,11 +31,11 @@ SMALLEST_SIDE = 32
 
 @dataclass(frozen=True)
 class Source:
-    """One picture before decoding: a name for messages, its bytes, and its split ("train", "val", "test")."""
+    """One picture before reading: a name for messages, its split ("train", "val", "test"), what returns its bytes."""
 
     name: str
-    data: bytes
     split: str
+    read: Callable[[], bytes]
 
 
 def _split_of(name: str) -> str:
@@ -47,24 +48,26 @@ def _from_folder(folder: Path) -> Iterator[Source]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
             name = str(path.relative_to(folder))
-            yield Source(name, path.read_bytes(), _split_of(name))
+            yield Source(name, _split_of(name), path.read_bytes)
 
 
 def _from_tar(path: Path) -> Iterator[Source]:
     """WebDataset layout: KEY.webp (or another picture suffix) and, optionally, KEY.json with "split"."""
-    with tarfile.open(path) as tar:
+    with contextlib.ExitStack() as stack:
         splits, pictures = {}, []
-        for member in tar:
-            if not member.isfile():
-                continue
-            stem, suffix = os.path.splitext(member.name)
-            if suffix == ".json" and member.size < 1 << 20:
-                splits[stem] = json.load(tar.extractfile(member)).get("split")
-            elif suffix.lower() in SUFFIXES:
-                pictures.append((stem, member))
+        try:
+            tar = stack.enter_context(tarfile.open(path))
+            for member in tar:
+                stem, suffix = os.path.splitext(member.name)
+                if member.isfile() and suffix == ".json" and member.size < 1 << 20:
+                    splits[stem] = json.load(tar.extractfile(member)).get("split")
+                elif member.isfile() and suffix.lower() in SUFFIXES:
+                    pictures.append((stem, member))
+        except (tarfile.TarError, OSError, EOFError, ValueError, AttributeError) as error:
+            raise LapcvaeError(f"{path} cannot be read ({error}).", "Copy it again, or take it away.") from error
         for stem, member in pictures:
             name = f"{path.name}/{member.name}"
-            yield Source(name, tar.extractfile(member).read(), splits.get(stem) or _split_of(name))
+            yield Source(name, splits.get(stem) or _split_of(name), lambda m=member: tar.extractfile(m).read())
 
 
 def sources(path: Path) -> Iterator[Source]:
@@ -104,15 +107,18 @@ class Pictures:
         return len(self.array)
 
 
-def load(path: Path, split: str, side: int, cache: Path, say=print) -> Pictures:
-    """All pictures of a split, from `cache` if it was made from the same files."""
+def load(path: Path, split: str, side: int, cache: Path, say=print, needed: bool = True) -> Pictures:
+    """All pictures of a split ("train", "val", "test" or "all"), from `cache` if it was made from the same files.
+
+    That there are none is an error where they are `needed`.
+    """
     stamp = _stamp(path, split, side)
     array_file, info_file = cache / f"{split}-{side}-{stamp}.npy", cache / f"{split}-{side}-{stamp}.json"
     if not info_file.exists():
         _build(path, split, side, array_file, info_file, say)
     info = json.loads(info_file.read_text())
     array = np.load(array_file, mmap_mode="r")
-    if not len(array):
+    if needed and not len(array):
         raise LapcvaeError(
             f"{path} has no readable {split} pictures ({len(info['skipped'])} were skipped).",
             "Check the path; pictures are .png, .jpg, .webp, .bmp or .tif.",
@@ -131,17 +137,19 @@ def _build(path: Path, split: str, side: int, array_file: Path, info_file: Path,
     array_file.parent.mkdir(parents=True, exist_ok=True)
     squares, skipped = [], []
     for source in sources(path):
-        if source.split != split:
+        if split not in ("all", source.split):
             continue
         try:
-            squares.append(square(source.data, side))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            squares.append(square(source.read(), side))
+        except Exception as error:  # Pillow raises many types for damaged files
             skipped.append(f"{source.name}: {error}")
             say(f"skipped {skipped[-1]}")
-    temporary = array_file.with_suffix(".part.npy")
+    # Several processes may build the same cache at once.
+    temporary = array_file.with_suffix(f".{os.getpid()}.npy")
     np.save(temporary, np.stack(squares) if squares else np.zeros((0, side, side, 3), np.uint8))
     os.replace(temporary, array_file)
-    info_file.write_text(json.dumps({"source": str(path), "pictures": len(squares), "skipped": skipped}))
+    temporary.write_text(json.dumps({"source": str(path), "pictures": len(squares), "skipped": skipped}))
+    os.replace(temporary, info_file)
     say(f"{len(squares)} pictures, {len(skipped)} skipped.")
 
 

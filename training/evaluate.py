@@ -1,8 +1,8 @@
 """`python -m training evaluate`: the whole chain on held-out pictures, measured; evaluation.md, .json and two sheets.
 
 Everything runs in float32 with fixed seeds. Pictures are clipped to [0, 1] before they are judged, as they are when
-they are shown; samples are projected onto the coarse picture that they were drawn for, as in an edit, unless it says
-otherwise.
+they are shown; every level of a sample is projected onto the coarse picture that it was drawn for, as in an edit,
+unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -177,18 +177,19 @@ def reconstruction(net: LapCVAE, against: Compared, b: list[Tensor], generator: 
 def sampling(net: LapCVAE, against: Compared, b: list[Tensor], temperature: float, generator: torch.Generator) -> None:
     """Levels K-1 .. 0 drawn for the true b_K; two samples, for how much they differ."""
     K, section, tally = net.config.K, name_of(temperature), against.tally
-    first = net.sample(b[K], generator, temperature)
-    second = net.sample(b[K], generator, temperature) if temperature else first
-    made = pyramid.project(first[0], b[K])
+    first = net.sample(b[K], generator, temperature, projected=True)
+    second = net.sample(b[K], generator, temperature, projected=True) if temperature else first
+    unprojected = net.sample(b[K], generator, temperature)[0]
+    made = first[0]
     against.fidelity(section, made)
     if temperature == USUAL_TEMPERATURE:
-        against.lpips(section, first[0], "_unprojected")
+        against.lpips(section, unprojected, "_unprojected")
     for measure, picture in (
-        ("consistency", made.clamp(0, 1)), ("consistency_unclipped", made), ("consistency_unprojected", first[0]),
+        ("consistency", made.clamp(0, 1)), ("consistency_unclipped", made), ("consistency_unprojected", unprojected),
     ):  # fmt: skip
         tally.add(section, measure, metrics.consistency(pyramid.reduce(picture, K), b[K]))
     for k in {0, K - 1}:
-        s, s2 = (pyramid.project(pictures[k], b[K]) for pictures in (first, second))
+        s, s2 = first[k], second[k]
         tally.add(section, f"spread_{k}", (s - s2).square().mean((1, 2, 3)))
         error = [(v - b[k]).square().mean((1, 2, 3)) for v in (s, s2)]
         tally.add(section, f"error_{k}", (error[0] + error[1]) / 2)
@@ -244,12 +245,12 @@ def _with_best_variance(net: LapCVAE, elbo: dict, squared: float) -> dict:
 
 @torch.inference_mode()
 def columns(net: LapCVAE, x: Tensor, seed: int) -> list[Tensor]:
-    """Per picture: itself, its reconstruction, b_K enlarged by u, then projected samples at every temperature."""
+    """Per picture: itself, its reconstruction, b_K enlarged by u, then samples at every temperature."""
     K = net.config.K
     b = pyramid.gaussians(x, K)
     generator = data.generator_for(seed, 0, SHEETS)
-    made = [net.sample(b[K], generator, t)[0] for t in (*TEMPERATURES, TEMPERATURES[-1])]
-    return [x, net.reconstruct(b, generator)[0], pyramid.enlarge(b[K], K), *(pyramid.project(m, b[K]) for m in made)]
+    made = [net.sample(b[K], generator, t, projected=True)[0] for t in (*TEMPERATURES, TEMPERATURES[-1])]
+    return [x, net.reconstruct(b, generator)[0], pyramid.enlarge(b[K], K), *made]
 
 
 def write_sheet(net: LapCVAE, pictures: data.Pictures, indices: Sequence[int], path: Path, job: Evaluation) -> None:
@@ -344,7 +345,7 @@ def markdown(report: dict) -> str:
         _about(report),
         f"## Reconstruction, and samples from the true {coarse} px picture\n",
         "Reconstruction: the whole chain from sampled latents alone. Samples: the levels below the coarsest drawn from "
-        "the priors and projected onto the coarse picture. All against the true picture; a sample is one of many "
+        "the priors, every level projected onto the coarse picture. All against the true picture; a sample is one of many "
         "right answers, so its PSNR rewards blur.\n",
         _fidelity_table(found, everything, {}),
         f"Without projection, T = {USUAL_TEMPERATURE:g}: {', '.join(unprojected)}.\n" if unprojected else "",
@@ -366,7 +367,7 @@ def markdown(report: dict) -> str:
             + [["all", _cell(elbo["kl_nats"])]],
         ),
         "## Sheets\n",
-        f"Columns: the picture, its reconstruction, its {coarse} px picture enlarged by u, projected samples at T = "
+        f"Columns: the picture, its reconstruction, its {coarse} px picture enlarged by u, samples at T = "
         f"{', '.join(f'{t:g}' for t in (*TEMPERATURES, TEMPERATURES[-1]))}.\n",
         f"The first {min(len(SHEET_INDICES), report['pictures'])} pictures:\n\n![first pictures](fixed.png)\n",
         f"The {len(report['worst']['indices'])} worst reconstructions by {FIDELITY[report['worst']['by']]} (pictures "

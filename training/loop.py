@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import os
 import signal
 import time
@@ -48,7 +49,7 @@ class Trainer:
     def __init__(self, run: Run):
         self.run, self.preset = run, run.preset
         torch.manual_seed(run.seed)
-        self.rank, self.world = _distributed()
+        self.rank, self.world = _distributed(run.device)
         self.net = _initial(run).to(run.device, memory_format=torch.channels_last).train()
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
         o = self.preset.optimisation
@@ -60,6 +61,7 @@ class Trainer:
         )  # fmt: skip
         self.step, self.skipped = 0, 0
         self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run))
+        self.in_the_loss = _in_the_loss(run)
 
     @property
     def images(self) -> int:
@@ -121,8 +123,12 @@ class Trainer:
         for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
             slow.lerp_(fast, 1 - decay)
         for k, r in results.items():
+            mse = r.mse.detach().float().clone()
+            if self.world > 1:
+                dist.all_reduce(mse)
+                mse = mse / self.world
             for net in (self.net, self.ema):
-                net.sigma2[k] = torch.lerp(net.sigma2[k], r.mse.detach().float(), 0.01)
+                net.sigma2[k] = torch.lerp(net.sigma2[k], mse, 0.01)
 
     def state(self) -> dict:
         return {
@@ -148,9 +154,12 @@ def learning_rate(o: config.Optimisation, images: int) -> float:
     return o.learning_rate * warm * max(0.05, min(1.0, left))
 
 
-def _distributed() -> tuple[int, int]:
+def _distributed(device: str) -> tuple[int, int]:
+    """(rank, number of processes), as torchrun's environment says; every process has a GPU of its own."""
     if "RANK" not in os.environ:
         return 0, 1
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not dist.is_initialized():
         dist.init_process_group()
     return dist.get_rank(), dist.get_world_size()
@@ -189,6 +198,14 @@ def _perceptual(run: Run) -> lpips.LPIPS | None:
     return lpips.LPIPS(PERCEPTUAL_NET, weights).to(run.device, memory_format=torch.channels_last)
 
 
+def _in_the_loss(run: Run) -> str:
+    """Which LPIPS network this run was trained on, or one that it started from: it cannot judge the result."""
+    nets = {checkpoint.facts(path).get("perceptual", "none") for path, _ in run.init}
+    if run.preset.optimisation.perceptual:
+        nets.add(PERCEPTUAL_NET)
+    return ", ".join(sorted(nets - {"none"})) or "none"
+
+
 def train(run: Run) -> Path:
     """Run to the end (or to Ctrl-C / SIGTERM, with a checkpoint); the folder with the weights."""
     if run.threads:
@@ -196,16 +213,21 @@ def train(run: Run) -> Path:
     run.out.mkdir(parents=True, exist_ok=True)
     size = run.preset.model.size
     pictures = data.load(run.data, "train", 2 * size, run.out / "cache")
-    held_out = data.load(run.data, "val", 2 * size, run.out / "cache")
+    held_out = data.load(run.data, "val", 2 * size, run.out / "cache", needed=False)
     trainer = Trainer(run)
     state_file = run.out / checkpoint.STATE
     if state_file.exists():
         trainer.restore(checkpoint.load_state(state_file))
         print(f"Resumed at {trainer.images} images.")
-    (run.out / "preset.json").write_text(config.to_json(run.preset))
-    fixed = data.plain(held_out, size, range(min(SHEET_PICTURES, len(held_out))))
+    if trainer.rank == 0:
+        (run.out / "preset.json").write_text(config.to_json(run.preset))
+    # A folder of few pictures may have none to hold out.
+    shown = held_out if len(held_out) else pictures
+    fixed = data.plain(shown, size, range(min(SHEET_PICTURES, len(shown))))
     with _Stop() as stop:
         _loop(trainer, pictures, fixed, stop)
+    if trainer.world > 1:
+        dist.destroy_process_group()
     return run.out
 
 
@@ -219,12 +241,12 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
     log = (run.out / "log.jsonl").open("a") if main else None
     saved = drawn = started = time.monotonic()
     first = trainer.images
-    while trainer.images < o.images and not stop.asked:
+    while trainer.images < o.images and not _stopped(trainer, stop):
         stats = trainer.train_step(pictures)
         bar.update(o.batch * trainer.world)
         if main and trainer.step % 50 == 0:
             stats["images_per_second"] = (trainer.images - first) / (time.monotonic() - started)
-            log.write(json.dumps(stats) + "\n")
+            log.write(json.dumps({n: v if math.isfinite(v) else None for n, v in stats.items()}) + "\n")
             log.flush()
             for name, value in stats.items():
                 board.add_scalar(name, value, trainer.images)
@@ -244,11 +266,20 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
         log.close()
 
 
+def _stopped(trainer: Trainer, stop: _Stop) -> bool:
+    """Whether any process was asked to stop: one that went on alone would wait for the others' gradients for ever."""
+    if trainer.world == 1:
+        return stop.asked
+    asked = torch.tensor(float(stop.asked), device=trainer.run.device)
+    dist.all_reduce(asked)
+    return bool(asked)
+
+
 def save(trainer: Trainer) -> None:
     checkpoint.save_state(trainer.run.out / checkpoint.STATE, trainer.state())
-    net = PERCEPTUAL_NET if trainer.preset.optimisation.perceptual else "none"
     facts = {
-        "preset": trainer.preset.name, "images": str(trainer.images), "data": trainer.run.data.name, "perceptual": net,
+        "preset": trainer.preset.name, "images": str(trainer.images), "data": trainer.run.data.name,
+        "perceptual": trainer.in_the_loss,
     }  # fmt: skip
     checkpoint.save_weights(trainer.ema, trainer.run.out / checkpoint.WEIGHTS, facts)
 

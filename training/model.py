@@ -367,18 +367,24 @@ class LapCVAE(nn.Module):
         return self.chain(b, generator, down_to)[0]
 
     def sample(
-        self, coarse: torch.Tensor, generator: torch.Generator, temperature: float = 1.0, down_to: int = 0
+        self, coarse: torch.Tensor, generator: torch.Generator, temperature: float = 1.0, down_to: int = 0,
+        projected: bool = False,
     ) -> list[torch.Tensor]:
-        """Finer levels drawn from the priors, given the coarsest picture: [x_0, ..., x_K] with x_K = `coarse`."""
+        """Finer levels drawn from the priors, given the coarsest picture: [x_0, ..., x_K] with x_K = `coarse`.
+
+        `projected`: every level is projected onto `coarse` as soon as it is made, as in an edit.
+        """
         K = self.config.K
         pictures: list[torch.Tensor] = [None] * K + [coarse]
         statistics = self.encode(K, coarse)[-1].parameters
         for k in range(K - 1, down_to - 1, -1):
             u = pyramid.u(pictures[k + 1])
             eps = self.draw_eps(k, len(coarse), generator)
-            ones = [torch.ones(1)] * len(eps)
-            draw = Mixed([torch.zeros(1)] * len(eps), ones, eps, temperature)
+            zero, one = coarse.new_zeros(1), coarse.new_ones(1)
+            draw = Mixed([zero] * len(eps), [one] * len(eps), eps, temperature)
             pictures[k] = self.decode(k, draw, len(coarse), u, statistics)
+            if projected:
+                pictures[k] = pyramid.project(pictures[k], coarse)
             if k > down_to:
                 statistics = self.encode(k, pictures[k], u)[-1].parameters
         return pictures

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import time
 from dataclasses import asdict, dataclass, field
 from hashlib import file_digest
@@ -28,6 +29,7 @@ from .terminal import Terminal, polite_interrupt
 
 # Written before anything else, so that a folder without rights or room is found before the model runs.
 PROBE_BYTES = 1 << 16
+RESULTS = re.compile(r"variant-\d\d\.\w+|mask\.png|sheet\.png|report\.json")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def edit(args: argparse.Namespace, terminal: Terminal) -> int:
 def run(job: Job, terminal: Terminal) -> dict:
     """Carry the job out; returns what report.json says. LapcvaeError if it cannot be done."""
     started = time.perf_counter()
+    check_names(job)
     prepare_folder(job.out)
     terminal.progress(0.0, "Reading the photo")
     photo = photos.read(job.photo)
@@ -78,6 +81,15 @@ def run(job: Job, terminal: Terminal) -> dict:
         report = writer.finish(request, done.facts, done.cancelled)
     warn_of_leftovers(job.out, report, terminal)
     return report
+
+
+def check_names(job: Job) -> None:
+    """LapcvaeError if a result would take the place of what is edited."""
+    for file in (job.photo, job.painting):
+        if file.resolve().parent == job.out.resolve() and RESULTS.fullmatch(file.name):
+            raise LapcvaeError(
+                f"{file} would be overwritten by a result of the same name.", "Choose another folder for the results."
+            )
 
 
 def prepare_folder(folder: Path) -> None:

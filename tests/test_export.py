@@ -1,0 +1,188 @@
+"""Export: the graphs against PyTorch, the bundle, the engine; what is there stays until the new one is whole."""
+
+import dataclasses
+import json
+import stat
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("safetensors")
+import export_onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+import small  # noqa: E402
+
+from lapcvae import bundle as bundles  # noqa: E402
+from lapcvae import engine as engines  # noqa: E402
+from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
+from training import checkpoint, pyramid  # noqa: E402
+from training.loop import Trainer  # noqa: E402
+from training.model import LapCVAE, Mixed  # noqa: E402
+
+# Both sides run in float32 and sum in another order.
+CLOSE = 1e-4
+MODELS = {"toy": small.TOY, "paper": small.PAPER, "toy-64": small.TOY_64}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def exported(request, tmp_path_factory):
+    """(the network as it is stored, the bundle's folder)"""
+    folder = tmp_path_factory.mktemp("models")
+    net = export_onnx.round_to_half(small.alive(LapCVAE(MODELS[request.param])))
+    checkpoint.save_weights(net, folder / "w.safetensors", {"preset": "toy", "images": "1"})
+    assert export_onnx.main([str(folder / "w.safetensors"), "-o", str(folder / request.param), "--title", "Toy"]) == 0
+    return net, folder / request.param
+
+
+def test_graphs_equal_pytorch_at_every_batch_and_size(exported):
+    net, folder = exported
+    found = export_onnx.graphs_of(net)
+    assert [g.name for g in found] == [f"{w}_{k}.onnx" for k in range(net.config.K + 1) for w in ("encode", "decode")]
+    assert export_onnx.BATCHES == (1, 2, 5)
+    for graph in found:
+        assert export_onnx.compare(graph, folder / graph.name) < CLOSE
+    # Only levels that are large, and where no latent sees the whole picture, run at other sizes.
+    assert {g.k for g in found if len(g.sizes()) > 1} == ({0} if net.config is small.TOY_64 else set())
+    assert json.loads((folder / "manifest.json").read_text())["parity"]["largest_error"] < CLOSE
+
+
+def test_a_large_level_runs_on_any_part_of_the_square(exported):
+    net, folder = exported
+    if net.config is not small.TOY_64:
+        pytest.skip("has no large level")
+    for graph in export_onnx.graphs_of(net)[:2]:
+        session = onnxruntime.InferenceSession(str(folder / graph.name), providers=["CPUExecutionProvider"])
+        for height, width in ((4, 4), (12, 40), (96, 64)):
+            feeds = graph.examples(1, height, width)
+            wanted = graph.module(*feeds.values())
+            wanted = wanted[0] if isinstance(wanted, tuple) else wanted
+            got = session.run(None, {name: value.numpy() for name, value in feeds.items()})[0]
+            assert got.shape == tuple(wanted.shape) and np.abs(got - wanted.detach().numpy()).max() < CLOSE
+
+
+def test_the_comparison_finds_a_wrong_graph(exported):
+    net, folder = exported
+    graph = export_onnx.graphs_of(net)[1]
+    with torch.no_grad():
+        net.decoders[0].last.bias.add_(0.5)
+    try:
+        with pytest.raises(LapcvaeError, match="decode_0.onnx differs from PyTorch by"):
+            export_onnx.compare(graph, folder / graph.name)
+    finally:
+        with torch.no_grad():
+            net.decoders[0].last.bias.sub_(0.5)
+
+
+def test_the_bundle_opens_and_says_what_the_model_is(exported):
+    net, folder = exported
+    bundle = bundles.open_bundle(folder)
+    assert (bundle.name, bundle.title, bundle.size, bundle.K) == (folder.name, "Toy", net.config.size, net.config.K)
+    for level, wanted in zip(bundle.levels, net.config.levels, strict=True):
+        assert [(g.kind, g.channels, g.stride) for g in level.groups] == [dataclasses.astuple(g) for g in wanted.groups]
+        shapes = [(g.channels, g.cells(level.size), g.cells(level.size)) for g in level.groups]
+        assert shapes == net.latent_shapes(level.k)
+    assert bundle.manifest["training"] == {"preset": "toy", "images": "1"}
+    # For all users of a machine.
+    assert all(stat.S_IMODE(f.stat().st_mode) & 0o044 == 0o044 for f in folder.iterdir())
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
+def test_the_weights_in_the_bundle_are_the_networks(exported):
+    net, folder = exported
+    read = checkpoint.load_weights(folder)
+    assert read.config == net.config
+    for name, tensor in net.state_dict().items():
+        # Rounded to float16 before; sigma2, a statistic, only here.
+        assert torch.equal(tensor.half(), read.state_dict()[name].half()), name
+
+
+def _picture(tensor):
+    return tensor[0].permute(1, 2, 0).numpy()
+
+
+def _close(got, wanted):
+    assert got.shape == wanted.shape and np.abs(got - wanted).max() < CLOSE * max(1, np.abs(wanted).max())
+
+
+@torch.no_grad()
+def test_the_engine_equals_pytorch(exported):
+    net, folder = exported
+    engine = engines.Engine(bundles.open_bundle(folder), "cpu")
+    random = torch.Generator().manual_seed(0)
+    rand = lambda *shape: torch.rand(shape, generator=random)  # noqa: E731
+    x = rand(1, 3, net.config.size, net.config.size)
+    b = pyramid.gaussians(x, net.config.K)
+    for k in range(net.config.K, -1, -1):
+        coarsest, n = k == net.config.K, net.config.level_size(k)
+        u = None if coarsest else pyramid.u(b[k + 1])
+        painted, trust = rand(1, 1, n, n).round(), rand(1, 1, n, n)
+        more = dict(painted=painted, trust=trust) if coarsest else dict(u=u)
+        posterior = engine.encode(k, _picture(b[k]), **{name: _picture(v) for name, v in more.items()})
+        if coarsest and not net.config.trust:
+            more = {}
+        for got, wanted in zip(posterior, net.encode(k, b[k], **more), strict=True):
+            _close(got.mu, wanted.mu.numpy())
+            _close(got.log_sigma, wanted.log_sigma.numpy())
+        shapes = net.latent_shapes(k)
+        z, eps = ([torch.randn((1, *s), generator=random) for s in shapes] for _ in range(2))
+        masks = [rand(1, 1, *s[1:]).round() for s in shapes]
+        condition = {}
+        if not coarsest:
+            above = net.latent_shapes(k + 1)[-1]
+            condition = {"u": u, "statistics": torch.randn((1, 2 * above[0], *above[1:]), generator=random)}
+        draw = Mixed(z, masks, eps, 0.7)
+        wanted = net.decode(k, draw, 1, **condition, **({} if coarsest else {"trust": trust}))
+        arrays = [[v.numpy() for v in values] for values in (z, masks, eps)]
+        if not coarsest:
+            condition = {"u": _picture(u), "statistics": condition["statistics"].numpy(), "trust": _picture(trust)}
+        _close(engine.decode(k, *arrays, 0.7, **condition), _picture(wanted))
+
+
+def _contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), LapcvaeError("no"), OSError(28, "No space left on device")])
+def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path, monkeypatch, error):
+    checkpoint.save_weights(small.alive(LapCVAE(small.TOY_64)), tmp_path / "w.safetensors")
+    models = tmp_path / "models"
+    arguments = [str(tmp_path / "w.safetensors"), "-o", str(models / "mine")]
+    assert export_onnx.main(arguments) == 0
+    before = _contents(models / "mine")
+    calls = []
+
+    def fail_late(graph, folder):
+        calls.append(graph.name)
+        if len(calls) == 4:
+            raise error
+        return original(graph, folder)
+
+    original = export_onnx.export_graph
+    with monkeypatch.context() as patched:
+        patched.setattr(export_onnx, "export_graph", fail_late)
+        if isinstance(error, LapcvaeError):
+            assert export_onnx.main(arguments) == 1
+        else:
+            with pytest.raises(type(error)):
+                export_onnx.main(arguments)
+    assert len(calls) == 4 and _contents(models / "mine") == before and [p.name for p in models.iterdir()] == ["mine"]
+    # And one that succeeds takes its place.
+    assert export_onnx.main([*arguments, "--title", "Second"]) == 0
+    assert bundles.open_bundle(models / "mine").title == "Second" and [p.name for p in models.iterdir()] == ["mine"]
+
+
+def test_a_run_can_start_from_a_bundle(exported, tmp_path):
+    net, folder = exported
+    pictures = small.folder_of(tmp_path / "pictures")
+    trainer = Trainer(small.run(pictures, tmp_path / "run", small.preset(net.config), init=((folder, ()),)))
+    for one in (trainer.net, trainer.ema):
+        for name, parameter in net.named_parameters():
+            assert torch.equal(one.get_parameter(name), parameter), name
+    torch.testing.assert_close(trainer.net.sigma2, net.sigma2, rtol=1e-3, atol=0)
+
+
+def test_a_missing_model_is_explained(tmp_path, capsys):
+    assert export_onnx.main([str(tmp_path / "nothing"), "-o", str(tmp_path / "out")]) == 1
+    assert "There is no model at" in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -1,0 +1,317 @@
+"""install.sh for real: in a copy of the checkout, with an empty home folder.
+
+The packages come from where pip is told to find them; LAPCVAE_TEST_WHEELS names a folder with wheels to use instead.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lapcvae.protocol.version import VERSION
+
+PROJECT = Path(__file__).resolve().parents[1]
+COPIED = ("lapcvae", "gimp_plugin", "models", "requirements")
+TIMEOUT = 600
+# A second run looks at hashes only; it took 2 s on a slow machine.
+QUICK = 20.0
+WHEELS = ["--offline", os.environ["LAPCVAE_TEST_WHEELS"]] if "LAPCVAE_TEST_WHEELS" in os.environ else []
+UNREACHABLE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "",
+               "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user with a home folder and a copy of the checkout."""
+
+    home: Path
+    checkout: Path
+    cache: Path
+
+    @property
+    def data(self) -> Path:
+        return self.home / ".local" / "share" / "lapcvae"
+
+    @property
+    def plug_in(self) -> Path:
+        return self.home / ".config" / "GIMP" / "3.0" / "plug-ins" / "lapcvae-edit"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("XDG_", "LAPCVAE_", "PYTHON"))}
+        # A runtime folder of its own, so that no worker of this machine's user is met.
+        runtime = self.home / "run"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        own = {"HOME": str(self.home), "PIP_CACHE_DIR": str(self.cache), "XDG_RUNTIME_DIR": str(runtime),
+               "LAPCVAE_INSTALL_PYTHON": sys.executable}  # fmt: skip
+        return kept | own | more
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command, cwd=self.home, env=self.environment(**more), stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=TIMEOUT,
+        )  # fmt: skip
+
+    def install(self, *options: str, **more: str) -> subprocess.CompletedProcess:
+        return self.run(str(self.checkout / "install.sh"), *options, **more)
+
+    def versions(self) -> list[Path]:
+        return sorted((self.data / "versions").iterdir())
+
+    def current(self) -> Path:
+        return (self.data / "current").resolve(strict=True)
+
+    def command(self, *arguments: str) -> str:
+        done = self.run(str(self.home / ".local" / "bin" / "lapcvae"), *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def copy_of_checkout(folder: Path) -> Path:
+    for name in COPIED:
+        if (PROJECT / name).exists():
+            shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(PROJECT / "install.sh", folder)
+    return folder
+
+
+def new_account(folder: Path, cache: Path) -> Account:
+    (folder / "home").mkdir()
+    return Account(folder / "home", copy_of_checkout(folder / "checkout"), cache)
+
+
+def snapshot(folder: Path) -> dict[str, tuple]:
+    """Everything in the folder but Python's own caches: kind or target, size, time of the last change."""
+    found = {}
+    for path in folder.rglob("*"):
+        if "__pycache__" not in path.parts and "run" not in path.relative_to(folder).parts[:1]:
+            state = path.lstat()
+            what = os.readlink(path) if path.is_symlink() else path.is_dir()
+            changed = () if path.is_dir() else (state.st_size, state.st_mtime_ns)
+            found[str(path.relative_to(folder))] = (what, *changed)
+    return found
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("pip")
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory, cache) -> Account:
+    """After the first `./install.sh`, with a profile of GIMP 3.0 and one of GIMP 2."""
+    account = new_account(tmp_path_factory.mktemp("install"), cache)
+    for version in ("2.10", "3.0"):
+        (account.home / ".config" / "GIMP" / version).mkdir(parents=True)
+        (account.home / ".config" / "GIMP" / version / "gimprc").write_text("# the user's\n")
+    other = account.plug_in.parent / "another"
+    other.mkdir(parents=True)
+    (other / "another.py").write_text("")
+    done = account.install("--cpu", *WHEELS)
+    if "cannot be reached" in done.stderr or "A package is missing in" in done.stderr:
+        pytest.skip(f"the packages cannot be had here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return account
+
+
+@pytest.fixture
+def stranger(tmp_path, cache) -> Account:
+    """Somebody who has never installed anything."""
+    return new_account(tmp_path, cache)
+
+
+def test_command_runs_without_the_checkout(account):
+    hidden = account.checkout.with_name("hidden")
+    account.checkout.rename(hidden)
+    try:
+        assert account.command("--version").strip() == f"lapcvae {VERSION}"
+        shipped = PROJECT / "models"
+        names = [p.parent.name for p in shipped.glob("*/manifest.json")]
+        if names:
+            assert all(n in account.command("models") for n in names)
+    finally:
+        hidden.rename(account.checkout)
+
+
+def test_installed_packages_are_those_of_the_lock(account):
+    listed = account.run(str(account.current() / "bin" / "python"), "-I", "-m", "pip", "list", "--format", "freeze")
+    lock = (PROJECT / "requirements" / "runtime.txt").read_text()
+    installed = [line for line in listed.stdout.split() if line.split("==")[0] not in ("pip", "setuptools")]
+    assert len(installed) >= 5 and [p for p in installed if f"{p} " not in lock] == []
+
+
+def test_plug_in_finds_the_runtime_and_its_worker_answers(account):
+    assert os.access(account.plug_in / "lapcvae-edit.py", os.X_OK)
+    told = json.loads((account.plug_in / "lib" / "runtime.json").read_text())
+    assert Path(told["python"]).parents[1] == account.current()
+    # What GIMP's Python does: no packages, the protocol beside the plug-in. It starts the worker, then ends it.
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(account.plug_in / "lib")!r})
+from lapcvae.protocol import client, messages
+class Host:
+    def cancelled(self): return False
+    def progress(self, done, text): pass
+with client.connect() as connection:
+    facts = [m.facts for m in connection.ask(messages.StatusRequest(), Host())]
+    os.kill(connection.worker_pid, signal.SIGTERM)
+print(facts[-1]["worker"]["version"])
+"""
+    done = account.run(sys.executable, "-I", "-S", "-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, VERSION), done.stderr
+
+
+def test_only_gimp_3_gets_the_plug_in(account):
+    assert [p.name for p in (account.home / ".config" / "GIMP" / "2.10").iterdir()] == ["gimprc"]
+
+
+def test_second_run_is_quick_and_changes_nothing(account):
+    before = snapshot(account.home)
+    started = time.monotonic()
+    done = account.install("--cpu", *WHEELS)
+    seconds = time.monotonic() - started
+    assert done.returncode == 0 and "nothing has changed" in done.stdout, done.stdout + done.stderr
+    assert snapshot(account.home) == before
+    assert seconds < QUICK
+
+
+def test_damaged_plug_in_is_made_whole(account):
+    (account.plug_in / "lib" / "lapcvae" / "protocol" / "client.py").write_text("broken")
+    assert account.install("--cpu", *WHEELS).returncode == 0
+    client = (account.plug_in / "lib" / "lapcvae" / "protocol" / "client.py").read_bytes()
+    assert client == (PROJECT / "lapcvae" / "protocol" / "client.py").read_bytes()
+    assert sorted(p.name for p in account.plug_in.parent.iterdir()) == ["another", "lapcvae-edit"]
+    assert sorted(p.name for p in account.plug_in.parents[1].iterdir()) == ["gimprc", "plug-ins"]
+
+
+def test_gimp_without_a_profile_gets_one_only_if_there_is_none_to_take_over(account, tmp_path):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    gimp = programs / "gimp-console"
+    gimp.write_text("#!/bin/sh\necho 'GNU Image Manipulation Program version 3.2.6'\n")
+    gimp.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    config = tmp_path / "config"
+    assert account.install("--cpu", *WHEELS, PATH=path, XDG_CONFIG_HOME=str(config)).returncode == 0
+    assert (config / "GIMP" / "3.2" / "plug-ins" / "lapcvae-edit" / "lapcvae-edit.py").is_file()
+    shutil.rmtree(config)
+    (config / "GIMP" / "2.10").mkdir(parents=True)
+    done = account.install("--cpu", *WHEELS, PATH=path, XDG_CONFIG_HOME=str(config))
+    assert done.returncode == 0 and "Start GIMP 3 once" in done.stdout
+    assert [p.name for p in (config / "GIMP").iterdir()] == ["2.10"]
+
+
+def test_killed_upgrade_leaves_the_old_version_and_the_next_run_finishes_it(account):
+    old = account.current()
+    (account.checkout / "lapcvae" / "new_file.py").write_text("# This makes another version.\n")
+    process = subprocess.Popen(
+        [str(account.checkout / "install.sh"), "--cpu", *WHEELS], env=account.environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    # In the middle: pip is there and puts packages into the new version.
+    while not [v for v in account.versions() if v != old and list(v.glob("lib/python*/site-packages/pip*"))]:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert account.current() == old and len(account.versions()) == 2
+    assert account.command("--version").strip() == f"lapcvae {VERSION}"
+
+    done = account.install("--cpu", *WHEELS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = account.current()
+    assert account.versions() == [new] and new != old
+    assert (new / "app" / "lapcvae" / "new_file.py").exists()
+    told = json.loads((account.plug_in / "lib" / "runtime.json").read_text())
+    assert Path(told["python"]).parents[1] == new
+
+
+def test_uninstall_leaves_only_what_was_the_users(account):
+    # The last test with this account.
+    mine = account.data / "models" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "manifest.json").write_text("{}")
+    done = account.install("--uninstall")
+    assert done.returncode == 0 and "is removed" in done.stdout, done.stderr
+    left = {str(p.relative_to(account.home)) for p in account.home.rglob("*") if p.is_file() or p.is_symlink()}
+    theirs = {".config/GIMP/2.10/gimprc", ".config/GIMP/3.0/gimprc", ".local/share/lapcvae/models/mine/manifest.json",
+              ".config/GIMP/3.0/plug-ins/another/another.py"}  # fmt: skip
+    # pip asks rustc for its version, which makes a folder for itself; the worker's lock lies in `run`.
+    assert {p for p in left if not p.startswith((".rustup/", "run/"))} == theirs
+    assert account.install("--uninstall").returncode == 0
+
+
+def test_uninstall_leaves_another_programs_command(stranger):
+    launcher = stranger.home / ".local" / "bin" / "lapcvae"
+    launcher.parent.mkdir(parents=True)
+    launcher.write_text("#!/bin/sh\necho mine\n")
+    assert stranger.install("--uninstall").returncode == 0
+    assert launcher.read_text() == "#!/bin/sh\necho mine\n"
+
+
+def with_programs(folder: Path, *names: str) -> str:
+    """A PATH with nothing but these programs."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(shutil.which(name))
+    return str(folder)
+
+
+def test_without_python_it_says_what_to_install(stranger, tmp_path):
+    path = with_programs(tmp_path / "bin", "bash", "env", "dirname", "uname", "ls")
+    done = stranger.install(PATH=path, LAPCVAE_INSTALL_PYTHON="")
+    assert done.returncode == 1
+    assert "Python 3.11, 3.12, 3.13 or 3.14 is needed" in done.stderr and "Install" in done.stderr
+    assert list(stranger.home.iterdir()) == [stranger.home / "run"]
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [("no venv 3.13", "modules venv and ensurepip are missing"), ("it is version 3.9", "is needed"), ("", "is needed")],
+)
+def test_unfit_python_is_named_with_the_reason(stranger, tmp_path, answer, words):
+    path = with_programs(tmp_path / "bin", "bash", "env", "dirname", "uname", "ls", "sh")
+    python = tmp_path / "bin" / "python3.13"
+    python.write_text(f"#!/bin/sh\n[ -n '{answer}' ] || exit 1\necho '{answer}'\n")
+    python.chmod(0o755)
+    done = stranger.install(PATH=path, LAPCVAE_INSTALL_PYTHON="")
+    assert done.returncode == 1
+    assert words in done.stderr and f"{python}: {answer or 'it does not run'}" in done.stderr
+
+
+def test_without_network_it_says_so_and_leaves_nothing_behind(stranger):
+    done = stranger.install("--cpu", **UNREACHABLE)
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr and "--offline" in done.stderr and "Traceback" not in done.stderr
+    assert stranger.versions() == []
+    assert sorted(p.name for p in stranger.data.iterdir()) == ["install.log", "versions"]
+    assert not (stranger.home / ".local" / "bin").exists()
+
+
+def test_folder_without_the_wheels_is_named(stranger, tmp_path):
+    (tmp_path / "wheels").mkdir()
+    nothing_else = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}
+    done = stranger.install("--cpu", "--offline", str(tmp_path / "wheels"), **nothing_else)
+    assert done.returncode == 1 and f"A package is missing in {tmp_path / 'wheels'}" in done.stderr
+    assert stranger.versions() == []
+
+
+def test_demo_without_a_model_says_so_before_anything_is_made(stranger):
+    shutil.rmtree(stranger.checkout / "models", ignore_errors=True)
+    done = stranger.install("--demo")
+    assert done.returncode == 1 and "no model" in done.stderr
+    assert not stranger.data.exists()
+
+
+@pytest.mark.parametrize("options", [["--dmeo"], ["--offline"], ["--offline", "/nowhere"]])
+def test_wrong_options_are_refused(stranger, options):
+    done = stranger.install(*options)
+    assert done.returncode == 1 and options[-1] in done.stderr
+    assert not stranger.data.exists()
