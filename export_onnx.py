@@ -44,10 +44,13 @@ class Encode(nn.Module):
 
     def __init__(self, net: LapCVAE, k: int):
         super().__init__()
-        self.encoder, self.coarsest = net.encoders[k], k == net.config.K
+        self.encoder, self.coarsest, self.trust = net.encoders[k], k == net.config.K, net.config.trust
 
     def forward(self, x_k, first, second=None):
-        posterior = self.encoder(x_k, None, first, second) if self.coarsest else self.encoder(x_k, first)
+        if not self.coarsest:
+            posterior = self.encoder(x_k, first)
+        else:
+            posterior = self.encoder(x_k, None, first, second) if self.trust else self.encoder(x_k)
         return tuple(part for q in posterior for part in (q.mu, q.log_sigma))
 
 
@@ -144,8 +147,21 @@ def export_graph(graph: Graph, folder: Path) -> float:
             | {name: {0: "batch"} | ({2: f"h_{name}", 3: f"w_{name}"} if graph.dynamic else {}) for name in graph.outputs},
             dynamo=False,
         )  # fmt: skip
+    keep_inputs(graph, file)
     store_as_half(file)
     return compare(graph, file)
+
+
+def keep_inputs(graph: Graph, file: Path) -> None:
+    """Declare the inputs that this model does not use (the paper's has no trust): every bundle has the same ones."""
+    model = onnx.load(str(file))
+    n = graph.net.config.level_size(graph.k)
+    known, shapes = {value.name for value in model.graph.input}, graph.dynamic_shapes()
+    for name, example in graph.examples(2, n, n).items():
+        if name not in known:
+            shape = [shapes[name].get(axis, size) for axis, size in enumerate(example.shape)]
+            model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    onnx.save(model, str(file))
 
 
 def store_as_half(file: Path) -> None:

@@ -1,4 +1,7 @@
-"""`lapcvae demo`: the bundled photo edited with the bundled painting. `python -m lapcvae.demo` makes the painting anew."""
+"""`lapcvae demo`: the bundled photo edited with the bundled painting.
+
+`python -m lapcvae.demo` makes the painting anew.
+"""
 
 from __future__ import annotations
 

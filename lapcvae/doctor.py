@@ -44,7 +44,8 @@ class Check:
 def check_python() -> Iterator[Check]:
     found = f"{platform.python_version()} at {sys.executable} ({platform.system()} {platform.machine()})"
     fits = sys.version_info[:2] >= OLDEST_PYTHON
-    yield Check("Python", OK if fits else FAILED, found, "" if fits else "Install Python 3.11 to 3.14, then run install.sh.")
+    remedy = "" if fits else "Install Python 3.11 to 3.14, then run install.sh."
+    yield Check("Python", OK if fits else FAILED, found, remedy)
 
 
 def check_packages() -> Iterator[Check]:
@@ -68,7 +69,7 @@ def check_onnxruntime() -> Iterator[Check]:
     if len(found) > 1:
         yield Check(
             "onnxruntime", FAILED, f"{listed} are all installed, and overwrite each other's files",
-            f"Uninstall all of them ({sys.executable} -m pip uninstall {' '.join(found)}), then install one of them again.",
+            f"Uninstall all of them ({sys.executable} -m pip uninstall {' '.join(found)}), then install one of them.",
         )  # fmt: skip
         return
     try:
@@ -160,7 +161,8 @@ def plug_ins() -> list[Path]:
 def check_gimp() -> Iterator[Check]:
     found, installed = gimps(), plug_ins()
     if not found:
-        yield Check("GIMP", WARNING, "not found; the command line works without it", "Install GIMP 3, then run install.sh.")
+        remedy = "Install GIMP 3, then run install.sh."
+        yield Check("GIMP", WARNING, "not found; the command line works without it", remedy)
     else:
         yield Check("GIMP", OK, ", ".join(found))
     if installed:
@@ -170,7 +172,8 @@ def check_gimp() -> Iterator[Check]:
 
 
 CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (
-    check_python, check_packages, check_onnxruntime, check_models, check_device, check_folders, check_worker, check_gimp,
+    check_python, check_packages, check_onnxruntime, check_models, check_device, check_folders, check_worker,
+    check_gimp,
 )  # fmt: skip
 
 
@@ -191,8 +194,8 @@ def doctor(args: argparse.Namespace, terminal) -> int:
     for check in examine():
         found.append(check)
         if not args.json:
-            print(f"{check.state:>7}  {check.name}: {check.result}" + f"\n         -> {check.remedy}" * bool(check.remedy),
-                  flush=True)  # fmt: skip
+            remedy = f"\n         -> {check.remedy}" if check.remedy else ""
+            print(f"{check.state:>7}  {check.name}: {check.result}{remedy}", flush=True)
     failed = any(check.state == FAILED for check in found)
     if args.json:
         print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in found]}, indent=1))

@@ -1,7 +1,7 @@
 """Paintings in files: what `lapcvae coarse` writes and remembers, and where a painting lies over the photo.
 
-A coarse picture is the frame's square seen upright, enlarged to a size that is good to paint on. What an edit has to know
-of it travels twice: as text inside the PNG, and in a file beside it, since many editors drop the text.
+A coarse picture is the frame's square seen upright, enlarged to a size that is good to paint on. What an edit has to
+know of it travels twice: as text inside the PNG, and in a file beside it, since many editors drop the text.
 """
 
 from __future__ import annotations
@@ -240,7 +240,8 @@ class CoarseOverPhoto:
         if shrink > 1:
             # To whole multiples in the square, so that the reduced planes lie over whole cells.
             left, top = part.x % shrink, part.y % shrink
-            planes = np.pad(planes, ((top, -(top + part.height) % shrink), (left, -(left + part.width) % shrink), (0, 0)))
+            below, right = -(top + part.height) % shrink, -(left + part.width) % shrink
+            planes = np.pad(planes, ((top, below), (left, right), (0, 0)))
             part = Box((part.x - left) // shrink, (part.y - top) // shrink, planes.shape[1] // shrink,
                        planes.shape[0] // shrink)  # fmt: skip
             planes = planes.reshape(part.height, shrink, part.width, shrink, 4).mean((1, 3))
@@ -272,10 +273,10 @@ def open_painting(path: Path, photo: PhotoFile, photo_name: str) -> CoarseOverPh
         return CoarseOverPhoto(coarse, rgba)
     if (width, height) != (photo.size.width, photo.size.height):
         raise LapcvaeError(
-            f"{path} ({width} x {height}) is neither a coarse picture that is still known nor of the size of {photo_name} "
-            f"({photo.size.width} x {photo.size.height}).",
-            f"Put the file {sidecar_of(path).name} that `lapcvae coarse` wrote beside it, or give strokes on transparency "
-            "of the photo's size.",
+            f"{path} ({width} x {height}) is neither a coarse picture that is still known nor of the size of "
+            f"{photo_name} ({photo.size.width} x {photo.size.height}).",
+            f"Put the file {sidecar_of(path).name} that `lapcvae coarse` wrote beside it, or give strokes on "
+            "transparency of the photo's size.",
         )
     if (rgba[:, :, 3] >= (255 if rgba.dtype == np.uint8 else 1)).all():
         raise LapcvaeError(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,10 +116,16 @@ class Service:
         s = request.settings
         plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
                               seed=s.seed)  # fmt: skip
-        canvas = Canvas(engine, host, request, plan)
-        host.result(canvas.prepared())
-        times.mark("prepared")
-        made = self._variants(request, host, plan, canvas, times)
+        with ThreadPoolExecutor(self.threads) as pool:
+            drawing = Drawing(pool, plan, s.count, self.threads)
+            try:
+                # The photo's own pixels are read and looked at while the first variants are drawn.
+                canvas = Canvas(engine, host, request, plan)
+                host.result(canvas.prepared())
+                times.mark("prepared")
+                made = _hand_out(request, host, drawing, canvas, times)
+            finally:
+                drawing.cancel()
         times.mark("done")
         facts = {"times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded}
         return Done(facts, cancelled=made < s.count)
@@ -134,34 +140,47 @@ class Service:
         self._encoded.move_to_end(key)
         return self._encoded[key]
 
-    def _variants(self, request, host: Host, plan: edit.Plan, canvas: Canvas, times: Times) -> int:
-        """One variant a core; they are handed out in order. The host is only spoken to from this thread."""
-        count, made = request.settings.count, 0
-        with ThreadPoolExecutor(self.threads) as pool:
-            sampled = [pool.submit(edit.variant, plan, i) for i in range(min(count, self.threads))]
-            composed = []
-            try:
-                while made < count and not host.cancelled():
-                    # Sample i is converted here (the host speaks to one thread), composed in the pool, handed out
-                    # once the next samples are under way.
-                    while len(composed) < min(len(sampled), made + self.threads):
-                        i = len(composed)
-                        native = canvas.convert(sampled[i].result())
-                        composed.append(pool.submit(canvas.pixels, i, native))
-                        if len(sampled) < count:
-                            sampled.append(pool.submit(edit.variant, plan, len(sampled)))
-                        if made == i:
-                            break
-                    host.result(Variant(made, request.settings.seed, to_array(composed[made].result())))
-                    made += 1
-                    times.stages.setdefault("first", round(time.perf_counter() - times.started, 4))
-                    host.progress(made / count, f"Variant {made} of {count}")
-            except Cancelled:
-                pass
-            finally:
-                for future in sampled + composed:
-                    future.cancel()
-        return made
+
+class Drawing:
+    """Variants at the model's size, drawn in the pool in order, as many at once as there are cores."""
+
+    def __init__(self, pool: ThreadPoolExecutor, plan: edit.Plan, count: int, at_once: int):
+        self.pool, self.plan, self.count, self.at_once = pool, plan, count, at_once
+        self.drawn = deque(pool.submit(edit.variant, plan, i) for i in range(min(count, at_once)))
+        self.started = len(self.drawn)
+        # Being put into the photo; a variant waits here until those before it were handed out.
+        self.composed = deque()
+
+    def compose(self, canvas: Canvas, first: int) -> np.ndarray:
+        """Variant `first` over the canvas's box; the ones after it are drawn and composed meanwhile."""
+        while self.drawn and len(self.composed) < self.at_once and (self.drawn[0].done() or not self.composed):
+            # Converted here: the host speaks to one thread.
+            native = canvas.convert(self.drawn.popleft().result())
+            self.composed.append(self.pool.submit(canvas.pixels, first + len(self.composed), native))
+            if self.started < self.count:
+                self.drawn.append(self.pool.submit(edit.variant, self.plan, self.started))
+                self.started += 1
+        return self.composed.popleft().result()
+
+    def cancel(self) -> None:
+        """What is running ends, what waits does not begin."""
+        for future in (*self.drawn, *self.composed):
+            future.cancel()
+
+
+def _hand_out(request: EditRequest, host: Host, drawing: Drawing, canvas: Canvas, times: Times) -> int:
+    """How many variants the host got before it was enough."""
+    count, made = request.settings.count, 0
+    try:
+        while made < count and not host.cancelled():
+            pixels = drawing.compose(canvas, made)
+            host.result(Variant(made, request.settings.seed, to_array(pixels)))
+            made += 1
+            times.stages.setdefault("first", round(time.perf_counter() - times.started, 4))
+            host.progress(made / count, f"Variant {made} of {count}")
+    except Cancelled:
+        pass
+    return made
 
 
 def _check_level(engine: Engine, level: int) -> int:

@@ -25,18 +25,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lapcvae import threads
+from lapcvae import threads  # noqa: E402
 
 threads.one_each()
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-from lapcvae import demo, edit, service
-from lapcvae.host import FileHost, photo_on_the_wire
-from lapcvae.painting import StrokesOverPhoto
-from lapcvae.photo import Colours, PhotoFile
-from lapcvae.protocol.geometry import Frame
-from lapcvae.protocol.messages import EditRequest, Settings, Variant
+from lapcvae import demo, edit, service  # noqa: E402
+from lapcvae.host import FileHost, photo_on_the_wire  # noqa: E402
+from lapcvae.painting import StrokesOverPhoto  # noqa: E402
+from lapcvae.photo import Colours, PhotoFile  # noqa: E402
+from lapcvae.protocol.geometry import Frame  # noqa: E402
+from lapcvae.protocol.messages import EditRequest, Settings, Variant  # noqa: E402
 
 VARIANTS = 8
 # A face box of half a megapixel.
@@ -110,7 +110,8 @@ class Networks:
             for name in names:
                 graph = self.graphs[name]
                 n = graph.net.config.level_size(graph.k)
-                inputs = [t.to(memory_format=layout) if t.dim() == 4 else t for t in graph.examples(batch, n, n).values()]
+                inputs = graph.examples(batch, n, n).values()
+                inputs = [t.to(memory_format=layout) if t.dim() == 4 else t for t in inputs]
                 runs.append((graph.module.to(memory_format=layout), inputs))
 
             def chain(runs=runs):
@@ -227,7 +228,8 @@ def cold_process(out: Path) -> dict:
     """A new process, from its start to the first variant written and to the end."""
     command = [sys.executable, "-m", "lapcvae", "demo", "-o", str(out), "--json"]
     start = time.perf_counter()
-    report = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=Path(demo.__file__).parents[1]).stdout)
+    done = subprocess.run(command, check=True, capture_output=True, cwd=Path(demo.__file__).parents[1])
+    report = json.loads(done.stdout)
     end = time.perf_counter() - start
     # The report counts from the command's start; what came before it is the interpreter's own start.
     first = end - report["seconds"]["total"] + report["variants"][0]["seconds"]

@@ -29,7 +29,7 @@ TOY = Model(
 )
 PAPER = config.paper(SIZE, levels=3, latents=4)
 # Level 0 is large enough to be exported for any height and width.
-TOY_64 = Model(64, (Level(2, (8, 8), (1, 1), (grid(2, 4), grid(2, 2))), Level(2, (8, 8), (1, 1), (grid(2, 4),))))
+TOY_64 = Model(64, (Level(2, (8, 8), (1, 1), (grid(2, 4), grid(2, 2)), gain=0.1), Level(2, (8, 8), (1, 1), (grid(2, 4),))))
 
 
 def preset(model: Model = TOY, steps: int = 6, mix: Mix | None = None, **optimisation) -> Preset:
@@ -48,7 +48,7 @@ def alive(net: LapCVAE, seed: int = 0) -> LapCVAE:
     with torch.no_grad():
         for parameter in net.parameters():
             fan = max(1, parameter[0].numel())
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * (1.5 / fan) ** 0.5)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * (0.8 / fan) ** 0.5)
     return net.eval()
 
 

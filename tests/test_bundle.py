@@ -134,7 +134,9 @@ def test_groups_that_cannot_be(folder, group, words):
     assert words in refused(folder)
 
 
-@pytest.mark.parametrize("eyes", [{"y": 2.0, "distance": 0.2}, {"y": 0.4}, [0.4, 0.2], "eyes", {"y": "a", "distance": 0.1}])
+@pytest.mark.parametrize("eyes", [
+    {"y": 2.0, "distance": 0.2}, {"y": 0.4}, [0.4, 0.2], "eyes", {"y": "a", "distance": 0.1},
+])  # fmt: skip
 def test_eyes_that_cannot_be(folder, eyes):
     change(folder, lambda m: m.update(eyes=eyes))
     assert "eyes" in refused(folder)
@@ -246,7 +248,8 @@ def test_a_graph_of_another_type(folder):
         value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
         for node in model.graph.node:
             node.input[:] = ["narrow" if name == "temperature" else name for name in node.input]
-        model.graph.node.insert(0, onnx.helper.make_node("Cast", ["temperature"], ["narrow"], to=onnx.TensorProto.FLOAT))
+        cast = onnx.helper.make_node("Cast", ["temperature"], ["narrow"], to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)
 
     replace_graph(folder, "decode_0.onnx", to_double)
     assert "float" in refused_graph(folder, "decode_0.onnx")

@@ -92,7 +92,8 @@ def test_a_coarse_picture_is_painted_and_becomes_variants(work, capsys):
 
 def assert_complete(work: Path, out: Path, report: dict) -> None:
     """Two variants that differ, equal to the photo outside of the mask, and everything that belongs to them."""
-    assert sorted(p.name for p in out.iterdir()) == ["mask.png", "report.json", "sheet.png", "variant-01.png", "variant-02.png"]
+    names = ["mask.png", "report.json", "sheet.png", "variant-01.png", "variant-02.png"]
+    assert sorted(p.name for p in out.iterdir()) == names
     assert json.loads((out / "report.json").read_text()) == report
     before = photo.read(work / "photo.png").pixels
     mask = photo.read(out / "mask.png").pixels[:, :, 0]
@@ -107,7 +108,8 @@ def assert_complete(work: Path, out: Path, report: dict) -> None:
 
 
 def test_the_report_is_enough_to_make_a_variant_again(work, capsys):
-    out = edit(work, work / "photo.png", "--seed", 5, "--realism", 0.2, "--grow", 1.5, "--no-texture", "--frame", "98,91,120")
+    out = edit(work, work / "photo.png", "--seed", 5, "--realism", 0.2, "--grow", 1.5, "--no-texture", "--frame",
+               "98,91,120")  # fmt: skip
     report = json.loads((out / "report.json").read_text())
     s = report["settings"]
     again = work / "again"
@@ -392,7 +394,8 @@ def test_ctrl_c_leaves_what_is_finished(work):
     Image.fromarray(rgba).save(work / "strokes.png")
     out = work / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "lapcvae", "edit", work / "photo.png", work / "strokes.png", "-o", out, "-n", "64", "--model", "toy"],
+        [sys.executable, "-m", "lapcvae", "edit", work / "photo.png", work / "strokes.png", "-o", out, "-n", "64",
+         "--model", "toy"],
         cwd=toy.REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
@@ -468,6 +471,9 @@ def test_the_demo_edits_the_bundled_photo(tmp_path, capsys):
 
 
 def test_help_and_mistakes_load_no_numpy():
-    code = "import sys; from lapcvae import cli\ntry: cli.main(['edit'])\nexcept SystemExit: pass\nprint('numpy' in sys.modules)"
+    code = (
+        "import sys; from lapcvae import cli\n"
+        "try: cli.main(['edit'])\nexcept SystemExit: print('numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=toy.REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False"

@@ -23,8 +23,8 @@ BEYOND = Frame(30, 40, 140)
 TURNED_BEYOND = Frame(170, 150, 150, 30)
 FRAMES = {"upright": UPRIGHT, "turned": TURNED, "beyond": BEYOND, "turned beyond": TURNED_BEYOND}
 KINDS = {
-    "u1": (np.uint8, 3), "u2": (np.uint16, 3), "f4": (np.float32, 3), "gray": (np.uint8, 1), "gray alpha": (np.uint16, 2),
-    "alpha": (np.uint8, 4), "float alpha": (np.float32, 4),
+    "u1": (np.uint8, 3), "u2": (np.uint16, 3), "f4": (np.float32, 3), "gray": (np.uint8, 1),
+    "gray alpha": (np.uint16, 2), "alpha": (np.uint8, 4), "float alpha": (np.float32, 4),
 }  # fmt: skip
 EXACT = Settings(count=2, seed=7, temperature=1.0, realism=0.0)
 
@@ -62,8 +62,9 @@ def coarse_file(served: service.Service, photo: PhotoFile, frame: Frame, level: 
     served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style, toy.NAME),
                   FileHost(photo, Colours(photo), on_result=results.append))  # fmt: skip
     coarse = results[0]
-    return CoarseFile(frame, level, style, side, coarse.model, toy.SIZE, coarse.model_hash,
-                      PhotoFacts("", photo.size.width, photo.size.height, ""), service.from_array(coarse.b_j))  # fmt: skip
+    facts = PhotoFacts("", photo.size.width, photo.size.height, "")
+    return CoarseFile(frame, level, style, side, coarse.model, toy.SIZE, coarse.model_hash, facts,
+                      service.from_array(coarse.b_j))  # fmt: skip
 
 
 def run(served, photo, painting, frame=UPRIGHT, settings=EXACT, level=0) -> tuple[Prepared, list[Variant]]:

@@ -73,13 +73,21 @@ def paint(clean: torch.Tensor, generator: torch.Generator, strokes: int = 3) -> 
 
 
 def _stroke_colour(clean: torch.Tensor, cover: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """N x 3 x 1 x 1: about the mean of what is covered; now and then from elsewhere in the picture, or anything."""
+    """N x 3 x 1 x 1: about the mean of what is covered, or of what is around it; now and then anything else."""
     batch, _, n, _ = clean.shape
     device = clean.device
-    meant = (clean * cover).sum((2, 3), keepdim=True) / cover.sum((2, 3), keepdim=True).clamp_min(1e-3)
-    meant = meant + 0.05 * torch.randn(meant.shape, generator=generator).to(device)
+    reach = torch.nn.functional.max_pool2d(cover, 5, stride=1, padding=2)
+    meant = _mean_under(clean, cover) + 0.05 * torch.randn((batch, 3, 1, 1), generator=generator).to(device)
+    # As if something had been wiped away (or erased and filled from around it).
+    wiped = _mean_under(clean, (reach - cover).clamp_min(0))
     place = torch.randint(0, n * n, (batch, 1, 1), generator=generator).to(device)
     elsewhere = clean.flatten(2).gather(2, place.expand(-1, 3, -1))[..., None]
     anything = _uniform((batch, 3, 1, 1), 0, 1, generator, device)
     kind = _uniform((batch, 1, 1, 1), 0, 1, generator, device)
-    return torch.where(kind < 0.8, meant, torch.where(kind < 0.93, elsewhere, anything)).clamp(0, 1)
+    colour = torch.where(kind < 0.55, meant, torch.where(kind < 0.85, wiped, torch.where(kind < 0.95, elsewhere, anything)))
+    return colour.clamp(0, 1)
+
+
+def _mean_under(clean: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """N x 3 x 1 x 1."""
+    return (clean * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True).clamp_min(1e-3)

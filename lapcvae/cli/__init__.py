@@ -84,9 +84,9 @@ def _add_edit(commands) -> None:
     parser.add_argument("--realism", type=float, default=defaults.realism, metavar="A",
                         help=f"0: take the painting exactly; 1: it is crude (default {defaults.realism})")  # fmt: skip
     parser.add_argument("--grow", type=float, default=defaults.grow, metavar="G",
-                        help=f"how many coarse cells the change fades out across (default {defaults.grow:g})")  # fmt: skip
+                        help=f"coarse cells that the change fades out across (default {defaults.grow:g})")  # fmt: skip
     parser.add_argument("--no-texture", dest="texture", action="store_false", help="add no grain to what changes")
-    parser.add_argument("--level", type=int, default=0, help="for strokes: the level to paint (default: by their width)")
+    parser.add_argument("--level", type=int, default=0, help="for strokes: the painted level (default: by width)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--format", metavar="F", help="png, tiff, webp or jpeg (default: the photo's; PNG for a JPEG)")
     _add_frame(parser)

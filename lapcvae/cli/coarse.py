@@ -44,5 +44,6 @@ def coarse(args: argparse.Namespace, terminal: Terminal) -> int:
     print(f"{args.out}: {made.side} x {made.side} pixels, {cells} x {cells} cells of {made.side / cells:.0f} pixels.")
     if hint := "" if args.eyes else eyes_hint(bundle, frame):
         print(hint)
-    print(f"Paint on it (keep its size, and {sidecar.name} beside it), then: lapcvae edit {args.photo} {args.out} -o DIR")
+    print(f"Paint on it (keep its size, and {sidecar.name} beside it), then:")
+    print(f"lapcvae edit {args.photo} {args.out} -o DIR")
     return 0

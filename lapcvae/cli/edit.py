@@ -111,13 +111,14 @@ def request_for(job: Job, service: Service, photo: photos.PhotoFile, painting, t
         coarse = painting.coarse
         if job.eyes or (frame and frame != coarse.frame) or (level and level != coarse.level):
             raise LapcvaeError(
-                f"{job.painting} was made with the frame {coarse.frame} and level {coarse.level}, and can only be used so.",
+                f"{job.painting} was made with the frame {coarse.frame} and level {coarse.level}, "
+                "and can only be used so.",
                 "Leave out --frame, --eyes and --level, or make another coarse picture.",
             )
         frame, level, name = coarse.frame, coarse.level, name or coarse.model
     bundle = service.engine(name, job.device).bundle
     if isinstance(painting, CoarseOverPhoto) and bundle.hash != painting.coarse.model_hash:
-        terminal.note(f"The model {bundle.name} is not the version that the coarse picture was made with; that is fine.")
+        terminal.note(f"The coarse picture was made with another version of the model {bundle.name}; that is fine.")
     if frame is None:
         frame = chosen_frame(argparse.Namespace(frame=None, eyes=job.eyes), photo, bundle)
         if not job.eyes:
@@ -194,8 +195,8 @@ class Writer:
         outlined = self._sheet.outlined(photo_cell, mask)
         settings = self.job.settings
         title = (
-            f"{self.job.photo.name}   level {report['level']}   seed {settings.seed}   temperature {settings.temperature:g}"
-            f"   realism {settings.realism:g}   {report['model']['name']}"
+            f"{self.job.photo.name}   level {report['level']}   seed {settings.seed}   "
+            f"temperature {settings.temperature:g}   realism {settings.realism:g}   {report['model']['name']}"
         )
         self._sheet.write(self.job.out / report["sheet"], title, [
             ("photo, outline: what changes", outlined), ("painting", painted), *self.cells
@@ -212,7 +213,8 @@ class Writer:
             "painting": {"file": str(self.job.painting), "sha256": _sha256(self.job.painting),
                          "kind": self.painting.message.kind},
             "model": {"name": prepared.model, "hash": prepared.model_hash} if prepared else None,
-            "provider": prepared.provider if prepared else "", "provider_reason": prepared.provider_reason if prepared else "",
+            "provider": prepared.provider if prepared else "",
+            "provider_reason": prepared.provider_reason if prepared else "",
             "device": self.job.device, "frame": str(request.frame), "level": prepared.level if prepared else 0,
             "settings": asdict(self.job.settings),
             "box": asdict(prepared.box) if prepared else None,

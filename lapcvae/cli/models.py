@@ -49,7 +49,8 @@ def models(args: argparse.Namespace, terminal: Terminal) -> int:
     found = [facts_of(name, folder) for name, folder in sorted(bundles.scan().items())]
     if not found:
         places = ", ".join(map(str, bundles.places()))
-        raise LapcvaeError(f"No model is installed (looked in {places}).", "Run install.sh again, or set LAPCVAE_MODELS.")
+        remedy = "Run install.sh again, or set LAPCVAE_MODELS."
+        raise LapcvaeError(f"No model is installed (looked in {places}).", remedy)
     if args.json:
         print(json.dumps(found, indent=1))
     else:

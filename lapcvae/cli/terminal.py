@@ -1,4 +1,4 @@
-"""What people see while a command runs: progress on a terminal, nothing in a pipe, and a first Ctrl-C that is polite."""
+"""What people see while a command runs: progress on a terminal, nothing in a pipe; and a polite first Ctrl-C."""
 
 from __future__ import annotations
 
