@@ -22,7 +22,7 @@ DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
 
 # Fine detail stays where the content changed by less than the first (share of full scale: hair that got darker is still
 # hair) and is gone where it changed by more than the second (a frame that became skin).
-FADE_FROM, FADE_TO = 0.03, 0.2
+TONE_FADE, STRUCTURE_FADE = (0.1, 0.45), (0.02, 0.1)
 # Bands finer than the model's pixel that get grain, at most this many octaves.
 MOST_OCTAVES = 5
 GRAIN_TILE = 256
@@ -331,11 +331,21 @@ def _white(rows: int, columns: int, *key) -> np.ndarray:
 def fade(change: np.ndarray) -> np.ndarray:
     """How far the old detail gives way, S x S x 1 in 0..1, from what changed (S x S x C, full scale 1).
 
-    The strongest change nearby decides: a pupil under a dark lens did not change much, and has to go all the same.
+    By how much the tone changed, and, sooner, by how much the structure did. The strongest change nearby decides: a pupil
+    under a dark lens did not change much, and has to go all the same.
     """
-    size = np.abs(change).mean(2)
-    for axis in (0, 1):
-        around = np.pad(size, [(2, 2) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        size = np.lib.stride_tricks.sliding_window_view(around, 5, axis=axis).max(-1)
-    t = np.clip((size[:, :, None] - FADE_FROM) / (FADE_TO - FADE_FROM), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    tone = np.abs(change).mean(2)
+    structure = np.abs(change - _neighbours(_neighbours(change, 0, np.mean), 1, np.mean)).mean(2)
+    gone = np.maximum(_ramp(tone, *TONE_FADE), _ramp(structure, *STRUCTURE_FADE))
+    return _neighbours(_neighbours(gone, 0, np.max), 1, np.max)[:, :, None].astype(np.float32)
+
+
+def _neighbours(values: np.ndarray, axis: int, over) -> np.ndarray:
+    """Mean or maximum over five neighbours along an axis, edges replicated."""
+    padded = np.pad(values, [(2, 2) if a == axis else (0, 0) for a in range(values.ndim)], mode="edge")
+    return over(np.lib.stride_tricks.sliding_window_view(padded, 5, axis=axis), axis=-1)
+
+
+def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)

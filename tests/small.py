@@ -18,7 +18,7 @@ SIZE = 16
 BATCH = 4
 STILL = config.Augmentation(False, 0, 0, 0, 0, 0, 0)
 
-# Levels of 16, 8 and 4 pixels; both kinds of groups, two stages and two groups of which the decoder draws one per stage.
+# Levels of 16, 8 and 4 pixels, with both kinds of groups.
 TOY = Model(
     SIZE,
     (
@@ -29,7 +29,9 @@ TOY = Model(
 )
 PAPER = config.paper(SIZE, levels=3, latents=4)
 # Level 0 is large enough to be exported for any height and width.
-TOY_64 = Model(64, (Level(2, (8, 8), (1, 1), (grid(2, 4), grid(2, 2)), gain=0.1), Level(2, (8, 8), (1, 1), (grid(2, 4),))))
+TOY_64 = Model(
+    64, (Level(2, (8, 8), (1, 1), (grid(2, 4), grid(2, 2)), gain=0.1), Level(2, (8, 8), (1, 1), (grid(2, 4),)))
+)
 
 
 def preset(model: Model = TOY, steps: int = 6, mix: Mix | None = None, **optimisation) -> Preset:

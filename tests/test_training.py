@@ -40,7 +40,8 @@ def test_the_split_depends_on_the_name_alone_and_is_5_percent_each():
 
 def test_splits_are_disjoint_and_all_is_all_of_them(tmp_path):
     folder = small.folder_of(tmp_path / "in", train=5, val=3, test=2)
-    sizes = {s: len(data.load(folder, s, 32, tmp_path / "cache", lambda _: None)) for s in ("train", "val", "test", "all")}
+    splits = ("train", "val", "test", "all")
+    sizes = {s: len(data.load(folder, s, 32, tmp_path / "cache", lambda _: None)) for s in splits}
     assert sizes == {"train": 5, "val": 3, "test": 2, "all": 10}
 
 
@@ -449,7 +450,8 @@ def test_a_run_writes_its_files_and_json_lines(folder, tmp_path, monkeypatch):
 
     first, second = (json.loads(line, parse_constant=no_constants) for line in (out / "log.jsonl").open())
     assert first["images"] == 49 * BATCH and second["images"] == 99 * BATCH
-    wanted = {"loss", "rate", "skipped", "images_per_second"} | {f"{m}_{k}" for m in ("mse", "kl", "grad") for k in range(3)}
+    wanted = {f"{measure}_{k}" for measure in ("mse", "kl", "grad") for k in range(3)}
+    wanted |= {"loss", "rate", "skipped", "images_per_second"}
     assert wanted <= first.keys() == second.keys()
     # The 50th step was the broken one.
     assert first["loss"] is None and first["skipped"] == second["skipped"] == 1 and second["loss"] < 0
@@ -532,7 +534,8 @@ def test_a_run_can_start_from_others_level_by_level(folder, tmp_path):
             small.alive(LapCVAE(TOY), seed), tmp_path / f"{name}.safetensors", {"perceptual": ["vgg16", "none"][seed]}
         )
     a, b = (checkpoint.load_weights(tmp_path / f"{n}.safetensors").state_dict() for n in "ab")
-    run = small.run(folder, tmp_path / "run", init=((tmp_path / "a.safetensors", ()), (tmp_path / "b.safetensors", (2,))))
+    init = (tmp_path / "a.safetensors", ()), (tmp_path / "b.safetensors", (2,))
+    run = small.run(folder, tmp_path / "run", init=init)
     trainer = Trainer(run)
     for name, tensor in trainer.net.state_dict().items():
         assert torch.equal(tensor, (b if loop._level_of(name) == 2 else a)[name]), name
@@ -566,7 +569,8 @@ def test_weights_can_be_read_by_everyone(tmp_path):
 
 
 def test_a_dry_run_prints_the_recipe_and_does_nothing(tmp_path, capsys):
-    arguments = ["train", "--data", "nowhere", "--out", str(tmp_path / "run"), "--preset", "paper", "--lambdas", "1,2,3,4"]
+    arguments = ["train", "--data", "nowhere", "--out", str(tmp_path / "run"), "--preset", "paper"]
+    arguments += ["--lambdas", "1,2,3,4"]
     assert command_line.main([*arguments, "--dry-run"]) == 0
     recipe = json.loads(capsys.readouterr().out)
     assert [level["lambda_"] for level in recipe["model"]["levels"]] == [1, 2, 3, 4] and not (tmp_path / "run").exists()

@@ -159,7 +159,9 @@ def generator_for(seed: int, step: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def batch(pictures: Pictures, size: int, count: int, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
+def batch(
+    pictures: Pictures, size: int, count: int, augmentation: Augmentation, generator: torch.Generator
+) -> torch.Tensor:
     """`count` augmented pictures, N x 3 x size x size in [0, 1]. The stored side is `size` or 2 * `size`."""
     index = torch.randint(0, len(pictures), (count,), generator=generator)
     raw = torch.from_numpy(np.stack([pictures.array[int(i)] for i in index]))

@@ -58,7 +58,7 @@ class Evaluation:
         if self.split not in SPLITS:
             raise LapcvaeError(f'There is no split "{self.split}".', f"Choose one of {', '.join(SPLITS)}.")
         if self.batch < 1 or min(self.limit, self.vgg_limit, self.threads, self.seed) < 0:
-            raise LapcvaeError("A number of pictures or threads is negative.", "Give whole numbers from 0.")
+            raise LapcvaeError("A number is negative, or the batch is empty.", "Give whole numbers from 0 (batch: 1).")
 
 
 class Tally:
@@ -69,9 +69,9 @@ class Tally:
 
     def add(self, section: str, measure: str, values: Tensor) -> None:
         """`values`: N, or N x O for a measure with O parts, which get the names measure_0 to measure_O-1."""
-        columns = {measure: values} if values.ndim == 1 else {f"{measure}_{i}": v for i, v in enumerate(values.unbind(1))}
-        for name, column in columns.items():
-            self.values[section][name].append(column.double().cpu())
+        parts = values.double().cpu().reshape(len(values), -1).unbind(1)
+        for i, part in enumerate(parts):
+            self.values[section][measure if values.ndim == 1 else f"{measure}_{i}"].append(part)
 
     def column(self, section: str, measure: str) -> Tensor:
         return torch.cat(self.values[section][measure])
@@ -282,7 +282,9 @@ def evaluate(job: Evaluation) -> Path:
         "model": job.model.resolve().name, "training": facts, "size": net.config.size, "levels": net.config.K + 1,
         "data": job.data.resolve().name, "split": job.split, "pictures": count, "skipped": len(pictures.skipped),
         "seed": job.seed, "batch": job.batch, "seconds": round(time.monotonic() - began, 1),
-        "lpips": {"missing": judges.missing, "vgg_limit": job.vgg_limit, "in_the_loss": facts.get("perceptual", "unknown")},
+        "lpips": {
+            "missing": judges.missing, "vgg_limit": job.vgg_limit, "in_the_loss": facts.get("perceptual", "unknown"),
+        },
         "worst": {"by": by, "indices": indices}, "results": results(net, tally),
     }  # fmt: skip
     (job.out / "evaluation.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -345,8 +347,8 @@ def markdown(report: dict) -> str:
         _about(report),
         f"## Reconstruction, and samples from the true {coarse} px picture\n",
         "Reconstruction: the whole chain from sampled latents alone. Samples: the levels below the coarsest drawn from "
-        "the priors, every level projected onto the coarse picture. All against the true picture; a sample is one of many "
-        "right answers, so its PSNR rewards blur.\n",
+        "the priors, every level projected onto the coarse picture. All against the true picture; a sample is one of "
+        "many right answers, so its PSNR rewards blur.\n",
         _fidelity_table(found, everything, {}),
         f"Without projection, T = {USUAL_TEMPERATURE:g}: {', '.join(unprojected)}.\n" if unprojected else "",
         "## Samples: agreement with the coarse picture (grey levels of 255) and spread\n",
