@@ -129,8 +129,10 @@ def graphs_of(net: LapCVAE) -> list[Graph]:
     found = []
     for k in range(net.config.K + 1):
         coarsest, count = k == net.config.K, len(net.config.levels[k].groups)
-        found.append(Graph(f"encode_{k}.onnx", Encode(net, k), graphs.encode_inputs(coarsest), graphs.encode_outputs(count), net, k))
-        found.append(Graph(f"decode_{k}.onnx", Decode(net, k), graphs.decode_inputs(coarsest, count), graphs.DECODE_OUTPUTS, net, k))
+        encode = graphs.encode_inputs(coarsest), graphs.encode_outputs(count)
+        decode = graphs.decode_inputs(coarsest, count), graphs.DECODE_OUTPUTS
+        found.append(Graph(f"encode_{k}.onnx", Encode(net, k), *encode, net, k))
+        found.append(Graph(f"decode_{k}.onnx", Decode(net, k), *decode, net, k))
     return found
 
 

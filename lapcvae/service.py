@@ -20,7 +20,16 @@ from .protocol.errors import Cancelled, LapcvaeError
 from .protocol.geometry import Box, Frame
 from .protocol.host import Host
 from .protocol.messages import (
-    Array, Coarse, CoarseRequest, Done, EditRequest, Photo, Prepared, Status, StatusRequest, Variant,
+    Array,
+    Coarse,
+    CoarseRequest,
+    Done,
+    EditRequest,
+    Photo,
+    Prepared,
+    Status,
+    StatusRequest,
+    Variant,
 )  # fmt: skip
 from .protocol.version import PROTOCOL, VERSION
 

@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
-import export_onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 import small  # noqa: E402
 
+import export_onnx  # noqa: E402
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import engine as engines  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lapcvae import worker
-from lapcvae import threads
+from lapcvae import threads, worker
 from lapcvae.protocol import client, framing, paths
 from lapcvae.protocol.client import connect
 from lapcvae.protocol.errors import LapcvaeError

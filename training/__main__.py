@@ -96,7 +96,7 @@ def _changed(preset, args: argparse.Namespace):
         values = [float(v) for v in args.lambdas.split(",")]
         if len(values) != len(preset.model.levels):
             raise LapcvaeError(f"{len(values)} lambdas for {len(preset.model.levels)} levels.", "Give one a level.")
-        new = tuple(dataclasses.replace(l, lambda_=v) for l, v in zip(preset.model.levels, values))
+        new = tuple(dataclasses.replace(level, lambda_=v) for level, v in zip(preset.model.levels, values))
         preset = dataclasses.replace(preset, model=dataclasses.replace(preset.model, levels=new))
     return preset
 

@@ -16,7 +16,6 @@ from .config import Mix
 from .lpips import LPIPS
 from .model import DiagonalGaussian, FromPosterior, LapCVAE
 
-
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
 
