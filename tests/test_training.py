@@ -530,15 +530,18 @@ def test_a_run_of_another_model_is_refused(folder, tmp_path):
 
 def test_a_run_can_start_from_others_level_by_level(folder, tmp_path):
     for seed, name in enumerate(("a", "b")):
-        checkpoint.save_weights(
-            small.alive(LapCVAE(TOY), seed), tmp_path / f"{name}.safetensors", {"perceptual": ["vgg16", "none"][seed]}
-        )
+        net = small.alive(LapCVAE(TOY), seed)
+        net.sigma2.copy_(torch.tensor([1.0, 2.0, 3.0]) + 10 * seed)
+        checkpoint.save_weights(net, tmp_path / f"{name}.safetensors", {"perceptual": ["vgg16", "none"][seed]})
     a, b = (checkpoint.load_weights(tmp_path / f"{n}.safetensors").state_dict() for n in "ab")
     init = (tmp_path / "a.safetensors", ()), (tmp_path / "b.safetensors", (2,))
     run = small.run(folder, tmp_path / "run", init=init)
     trainer = Trainer(run)
     for name, tensor in trainer.net.state_dict().items():
-        assert torch.equal(tensor, (b if loop._level_of(name) == 2 else a)[name]), name
+        if name != "sigma2":
+            assert torch.equal(tensor, (b if loop._level_of(name) == 2 else a)[name]), name
+    # One number per level, in one tensor.
+    assert trainer.net.sigma2.tolist() == [1, 2, 13]
     # One of them was trained on VGG's LPIPS, so its result must not be judged by it.
     run.out.mkdir()
     loop.save(trainer)

@@ -179,6 +179,8 @@ def _initial(run: Run) -> LapCVAE:
                 f"{path} does not fit the preset {run.preset.name}.", "Choose the preset it was trained with."
             )
         state |= fitting
+        for k in levels:
+            state["sigma2"][k] = start["sigma2"][k]
     net.load_state_dict(state)
     return net
 
