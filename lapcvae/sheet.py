@@ -47,7 +47,16 @@ class Sheet:
     def cell(self, native: np.ndarray) -> np.ndarray:
         """A picture in the photo's own format as a cell, CELL x CELL x 3 uint8 sRGB."""
         colour = self._seen(native)[:, :, : self._colours.channels] / compose.full_scale(native.dtype)
-        return compose.to_native(self._colours.to_model(np.ascontiguousarray(colour, np.float32)), np.dtype("u1"))
+        out = compose.to_native(self._colours.to_model(np.ascontiguousarray(colour, np.float32)), np.dtype("u1"))
+        out[~self._inside(native)] = PAPER
+        return out
+
+    def _inside(self, pixels: np.ndarray) -> np.ndarray:
+        """Which pixels of a cell show the photo and not what is beyond its edge, CELL x CELL bool."""
+        y, x = np.mgrid[:CELL, :CELL] + 0.5
+        a, b, c, d, e, f = self._view.matrix(CELL)
+        column, row = a * x + b * y + c, d * x + e * y + f
+        return (column >= 0) & (row >= 0) & (column < pixels.shape[1]) & (row < pixels.shape[0])
 
     def painted_cell(self, photo_cell: np.ndarray, rgba: np.ndarray) -> np.ndarray:
         """The painting (sRGB over the frame's bounds) as it lies on the photo."""
@@ -64,6 +73,7 @@ class Sheet:
     def outlined(self, photo_cell: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """The photo with the line where the mask M ends; `mask` has the photo's size."""
         changed = self._seen(mask)[:, :, 0] / compose.full_scale(mask.dtype) > 0.02
+        changed &= self._inside(mask)
         around = np.pad(changed, 1, mode="edge")
         inner = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
         out = photo_cell.copy()

@@ -463,10 +463,11 @@ def test_doctor_fails_without_a_model(capsys, monkeypatch, tmp_path):
     assert "install.sh" in capsys.readouterr().out
 
 
-def test_the_demo_edits_the_bundled_photo(tmp_path, capsys):
-    assert run("demo", "-o", tmp_path / "demo", "--json", "--model", "toy") == 0
+def test_the_demo_edits_the_bundled_photo(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LAPCVAE_MODELS", str(toy.REPOSITORY / "models"))
+    assert run("demo", "-o", tmp_path / "demo", "--json", "--model", "faces-128") == 0
     report = json.loads(capsys.readouterr().out)
-    assert len(report["variants"]) == 8 and report["painting"]["kind"] == "strokes"
+    assert len(report["variants"]) == 8 and report["painting"]["kind"] == "strokes" and report["level"] == 3
     assert (tmp_path / "demo" / "sheet.png").exists()
 
 
