@@ -9,7 +9,7 @@ surroundings take its place. Everything happens in the photo's own space and dep
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from PIL import Image
@@ -52,6 +52,7 @@ def is_upright(frame: Frame) -> bool:
 # --- down ---
 
 
+@lru_cache(maxsize=16)
 def averaging_matrix(start: float, step: float, count: int, length: int) -> list[tuple[int, np.ndarray]]:
     """Per output i, (first input, weights): the mean of inputs over [start + i step, start + (i + 1) step).
 
@@ -335,15 +336,17 @@ def fade(change: np.ndarray) -> np.ndarray:
     under a dark lens did not change much, and has to go all the same.
     """
     tone = np.abs(change).mean(2)
-    structure = np.abs(change - _neighbours(_neighbours(change, 0, np.mean), 1, np.mean)).mean(2)
+    structure = np.abs(change - _neighbours(_neighbours(change, 0, np.add), 1, np.add) / 25).mean(2)
     gone = np.maximum(_ramp(tone, *TONE_FADE), _ramp(structure, *STRUCTURE_FADE))
-    return _neighbours(_neighbours(gone, 0, np.max), 1, np.max)[:, :, None].astype(np.float32)
+    return _neighbours(_neighbours(gone, 0, np.maximum), 1, np.maximum)[:, :, None].astype(np.float32)
 
 
 def _neighbours(values: np.ndarray, axis: int, over) -> np.ndarray:
-    """Mean or maximum over five neighbours along an axis, edges replicated."""
+    """Sum (np.add) or maximum (np.maximum) over five neighbours along an axis, edges replicated."""
     padded = np.pad(values, [(2, 2) if a == axis else (0, 0) for a in range(values.ndim)], mode="edge")
-    return over(np.lib.stride_tricks.sliding_window_view(padded, 5, axis=axis), axis=-1)
+    padded = np.moveaxis(padded, axis, 0)
+    n = values.shape[axis]
+    return np.moveaxis(reduce(over, (padded[i : i + n] for i in range(5))), 0, axis)
 
 
 def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -242,13 +242,23 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     if plan.paint.empty:
         return plan.encoded.b[0]
     x, statistics = plan.wanted_j, plan.statistics
+    eps = _draw_eps(plan, index)
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
-        x = _sample_level(plan, k, index, u, statistics)
+        x = _sample_level(plan, k, eps[k], u, statistics)
         x = _agree(plan, x)
         if k:
             statistics = engine.encode(k, x, u)[-1].statistics
     return x
+
+
+def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
+    """eps of every group of the levels finer than the painted one, for variant `index`; one draw, coarse to fine."""
+    levels = range(plan.paint.level - 1, -1, -1)
+    shapes = [[q.mu.shape for q in plan.encoded.posteriors[k]] for k in levels]
+    sizes = [int(np.prod(shape)) for level in shapes for shape in level]
+    parts = iter(np.split(noise.gaussian((sum(sizes),), plan.seed, index), np.cumsum(sizes)[:-1]))
+    return [[next(parts).reshape(shape) for shape in level] for level in shapes][::-1]
 
 
 def _agree(plan: Plan, x: np.ndarray) -> np.ndarray:
@@ -260,10 +270,9 @@ def _agree(plan: Plan, x: np.ndarray) -> np.ndarray:
     return pyramid.project(x, wanted.astype(np.float32))
 
 
-def _sample_level(plan: Plan, k: int, index: int, u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+def _sample_level(plan: Plan, k: int, eps: list[np.ndarray], u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
     """Level k inside S, the photo outside."""
     photo = plan.encoded.posteriors[k]
-    eps = [noise.gaussian(q.mu.shape, plan.seed, index, k, i) for i, q in enumerate(photo)]
     near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
     crude = max(plan.realism, float(plan.paint.erased.any()))
     trust = (crude * near)[:, :, None].astype(np.float32)

@@ -55,38 +55,42 @@ def reduce_matrix(n: int, levels: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def lift_matrix(n: int, levels: int) -> np.ndarray:
-    """A+, n x n / 2^levels: the pseudo-inverse of `reduce_matrix`."""
-    matrix = np.linalg.pinv(reduce_matrix(n, levels))
+def lift_matrix(m: int, levels: int) -> np.ndarray:
+    """A+, n x m with n = m 2^levels: the pseudo-inverse of `reduce_matrix`."""
+    matrix = np.linalg.pinv(reduce_matrix(m << levels, levels))
     matrix.flags.writeable = False
     return matrix
 
 
-def _apply(rows: np.ndarray, picture: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    dtype = picture.dtype
-    rows, columns = rows.astype(dtype, copy=False), columns.astype(dtype, copy=False)
-    # rows @ picture over axis 0, columns over axis 1, channels untouched.
-    out = np.tensordot(rows, picture, axes=(1, 0))
-    return np.ascontiguousarray(np.einsum("ij,ajc->aic", columns, out, optimize=True))
+@lru_cache(maxsize=256)
+def _as(dtype: str, make, *arguments: int) -> np.ndarray:
+    """One of the matrices above in a picture's own type."""
+    return make(*arguments).astype(dtype)
+
+
+def _apply(make, picture: np.ndarray, *arguments: int) -> np.ndarray:
+    """The matrix `make(length, *arguments)` along both axes of an H x W x C picture."""
+    dtype = picture.dtype.str
+    rows, columns = (_as(dtype, make, length, *arguments) for length in picture.shape[:2])
+    planes = rows @ picture.transpose(2, 0, 1) @ columns.T
+    return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
 def d(picture: np.ndarray) -> np.ndarray:
     """H x W x C -> H/2 x W/2 x C."""
-    return _apply(d_matrix(picture.shape[0]), picture, d_matrix(picture.shape[1]))
+    return _apply(d_matrix, picture)
 
 
 def u(picture: np.ndarray) -> np.ndarray:
     """H x W x C -> 2H x 2W x C."""
-    return _apply(u_matrix(picture.shape[0]), picture, u_matrix(picture.shape[1]))
+    return _apply(u_matrix, picture)
 
 
 def reduce(picture: np.ndarray, levels: int) -> np.ndarray:
     """`d` composed `levels` times: D(x) = A x A^T."""
     if levels == 0:
         return picture
-    return _apply(
-        reduce_matrix(picture.shape[0], levels), picture, reduce_matrix(picture.shape[1], levels)
-    )
+    return _apply(reduce_matrix, picture, levels)
 
 
 def enlarge(picture: np.ndarray, levels: int) -> np.ndarray:
@@ -127,6 +131,4 @@ def project(picture: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if levels == 0:
         return wanted.copy()
     error = wanted - reduce(picture, levels)
-    return picture + _apply(
-        lift_matrix(picture.shape[0], levels), error, lift_matrix(picture.shape[1], levels)
-    )
+    return picture + _apply(lift_matrix, error, levels)

@@ -62,7 +62,7 @@ def test_a_painted_cell_lies_over_its_block(levels, row, column):
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_the_pseudo_inverse_is_reduced_to_what_it_came_from(levels):
     n = 32
-    a, lift = pyramid.reduce_matrix(n, levels), pyramid.lift_matrix(n, levels)
+    a, lift = pyramid.reduce_matrix(n, levels), pyramid.lift_matrix(n >> levels, levels)
     c = picture(n >> levels, n >> levels)
     # D(A+ c A+^T) = c.
     lifted = np.einsum("ij,jkc,lk->ilc", lift, c, lift)

@@ -46,7 +46,7 @@ def enlarge(x: torch.Tensor, levels: int) -> torch.Tensor:
 def lift(c: torch.Tensor, levels: int) -> torch.Tensor:
     """A+ c A+^T: the smallest picture, `levels` levels finer, whose reduced picture is exactly `c`."""
     rows, columns = (
-        torch.from_numpy(lift_matrix(n << levels, levels).copy()).to(c.device, c.dtype) for n in c.shape[-2:]
+        torch.from_numpy(lift_matrix(n, levels).copy()).to(c.device, c.dtype) for n in c.shape[-2:]
     )
     return rows @ c @ columns.T
 
