@@ -273,25 +273,36 @@ def _read_coarse(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Bo
             "Make the coarse picture again with this model.",
         )
     shown = shown_picture(b_j.tobytes(), level, painting.style, frame, box, size, rgba.dtype.str)
-    threshold = PAINT_THRESHOLD * compose.full_scale(rgba.dtype)
-    near = (rgba <= shown + rgba.dtype.type(threshold)) & (shown <= rgba + rgba.dtype.type(threshold))
-    if rgba.dtype.kind == "u":
-        # Unsigned sums wrap around at full scale.
-        near = np.maximum(rgba, shown) - np.minimum(rgba, shown) <= int(threshold)
-    touched = ~near.all(2) & (shown[:, :, 3] > 0)
-    # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
-    touched &= (rgba[:, :, 3] > 0) | _within(box, request.photo.size.box)
-    if not touched.any():
-        nothing = np.zeros((size, size), np.float32)
+    nothing = np.zeros((size, size), np.float32)
+    part = _bounds(_different(rgba, shown))
+    if part is None:
         return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing)
-    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
-    inside, alpha = touched[part][:, :, None].astype(np.float32), now[:, :, 3:]
+    alpha = now[:, :, 3:]
+    touched = (np.abs(now - was).max(2) > PAINT_THRESHOLD) & (was[:, :, 3] > 0)
+    # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
+    touched &= (alpha[:, :, 0] > 0) | _within(box, request.photo.size.box)[part]
+    change = np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)
     planes = np.zeros((box.height, box.width, 5), np.float32)
-    planes[part] = inside * np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)
+    planes[part] = change * touched[:, :, None]
     fine = compose.warp_down(planes, box, frame, size)
     return _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4])
+
+
+def _different(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Which pixels are not the same, H x W bool."""
+    if a.dtype.itemsize == 1:
+        # Four bytes at once.
+        return (np.ascontiguousarray(a).view("<u4") != np.ascontiguousarray(b).view("<u4"))[:, :, 0]
+    return (a != b).any(2)
+
+
+def _bounds(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """The rows and columns that hold everything True; None if there is nothing."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _within(box: Box, other: Box) -> np.ndarray:
