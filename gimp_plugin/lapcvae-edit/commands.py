@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+import time
 
+import chosen
 import layers
 import records
 from gi.repository import Gimp
 from host import LayerHost
+from images import one_undo_step
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Frame, Size
@@ -24,7 +25,10 @@ from lapcvae.protocol.messages import (
     Settings,
     Variant,
 )
-from records import CoarseRecord, Source
+from records import Asked, CoarseRecord, Source
+
+# As many as the argument `seed` of GIMP's procedures can have.
+SEEDS = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +47,12 @@ def make_coarse(
     image: Gimp.Image, drawables: list, level: int, frame: Frame | None, style: str, model: str
 ) -> Gimp.Layer:
     """Put a coarse layer to paint on directly above the photo layer. `frame` None: the largest centred square."""
-    photo = _photo(image, _selected_layer(image, drawables))
+    photo = chosen.photo(image, chosen.editable_layer(image, drawables))
     request = CoarseRequest(
         layers.photo_of(photo), frame or _largest_frame(photo), level, style, model, layers.painting_dtype(photo)
     )
     coarse = _only(Coarse, _ask(request, LayerHost(image, photo, None, request.dtype)))
-    with _one_undo_step(image):
+    with one_undo_step(image):
         x, y = layers.offsets(photo)
         layer = _new_layer(image, f"Coarse, {coarse.b_j.shape[1]} cells across: paint here", coarse.box, True)
         image.insert_layer(layer, photo.get_parent(), image.get_item_position(photo))
@@ -60,10 +64,10 @@ def make_coarse(
 
 
 def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
-    """Put a group of variants directly above the photo layer; the painting layer is hidden."""
-    selected = _selected_layer(image, drawables)
-    photo = _photo(image, selected)
-    painting = edit.painting or _painting(image, selected, photo)
+    """Put a group of variants directly above the photo layer; the painting layer and older groups are hidden."""
+    selected = chosen.editable_layer(image, drawables)
+    photo = chosen.photo(image, selected)
+    painting = edit.painting or chosen.painting(image, selected, photo)
     record = records.coarse_record(painting)
     request = _edit_request(photo, painting, record, edit, selection=not Gimp.Selection.is_empty(image))
     answers = _ask(request, LayerHost(image, photo, painting, request.painting.dtype, record))
@@ -72,60 +76,46 @@ def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
         raise LapcvaeError(
             f'Nothing is painted in the layer "{painting.get_name()}".', "Paint on it, then generate variants again."
         )
-    with _one_undo_step(image):
-        group = _insert_variants(image, photo, prepared, variants, request.settings)
-        painting.set_visible(False)
+    asked = Asked(edit.settings, Source.of(painting), edit.level, edit.frame, edit.model, edit.device)
+    older = chosen.groups(image, photo)
+    with one_undo_step(image):
+        group = _insert_variants(image, photo, prepared, variants, asked)
+        for hidden in (painting, *older):
+            hidden.set_visible(False)
+        # GIMP selects what was inserted last; the one that is seen is what the user will paint on or keep.
+        image.set_selected_layers(group.get_children()[:1])
     return group
 
 
-# ------------------------------------------------------------------------------------------------- which layers
+def can_repeat(image: Gimp.Image | None, drawables: list) -> bool:
+    """Whether the selected layer's photo has variants that `again` can start from."""
+    selected = chosen.editable_layer(image, drawables)
+    return bool(chosen.made_from(image, chosen.photo(image, selected)))
 
 
-def _selected_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
-    """The one selected layer that can be edited, or what is in the way."""
-    if image is None:
-        raise LapcvaeError("No image is open.", "Open a photo, then choose this menu entry again.")
-    if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
+def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
+    """`generate` with the settings and painting of the newest variants (or the selected ones), and the next seed.
+
+    A selected coarse layer is what counts as painting. The seed is one more than any that the photo's variants have.
+    """
+    selected = chosen.editable_layer(image, drawables)
+    photo = chosen.photo(image, selected)
+    earlier = chosen.made_from(image, photo)
+    if not earlier:
         raise LapcvaeError(
-            "This image has indexed colours, which cannot hold new ones.", "Choose Image > Mode > RGB, then try again."
+            f'The layer "{photo.get_name()}" has no variants yet, so there is nothing to repeat.',
+            "Select the photo layer or its coarse layer, paint, and choose Filters > LapCVAE > Generate Variants.",
         )
-    if len(drawables) != 1:
-        found = f"{len(drawables)} layers are" if drawables else "No layer is"
-        raise LapcvaeError(f"{found} selected.", "Select the one photo layer (or its coarse layer), then try again.")
-    drawable = drawables[0]
-    if not isinstance(drawable, Gimp.Layer):
+    last = records.asked(selected if selected in earlier else earlier[0])
+    painting = selected if records.coarse_record(selected) else chosen.layer_like(image, last.painting)
+    if painting is None:
         raise LapcvaeError(
-            f'"{drawable.get_name()}" is a mask or channel, not a layer.',
-            "Click the photo layer's picture, then try again.",
+            f'The layer "{last.painting.name}", which was painted on, is not in this image any more.',
+            "Select another coarse layer of this photo, or make one, then generate variants.",
         )
-    if drawable.is_group() and not records.remembers(drawable):
-        raise LapcvaeError(
-            f'"{drawable.get_name()}" is a layer group.', "Select the photo layer in it, then try again."
-        )
-    return drawable
-
-
-def _photo(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer:
-    """The photo layer: the selected one, or the one that a selected coarse layer or variant belongs to."""
-    record = records.coarse_record(selected)
-    source = record.source if record else records.variant_source(selected)
-    return source.find(image) if source else selected
-
-
-def _painting(image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer) -> Gimp.Layer:
-    """The layer that was painted on: the selected coarse layer, else the topmost one of this photo."""
-    if records.coarse_record(selected):
-        return selected
-    for layer in records.all_layers(image):
-        record = records.coarse_record(layer)
-        # The source is looked for, not compared: a duplicated image has new tattoos.
-        with contextlib.suppress(LapcvaeError):
-            if record and record.source.find(image) == photo:
-                return layer
-    raise LapcvaeError(
-        f'The layer "{photo.get_name()}" has no coarse layer.',
-        "Choose Filters > LapCVAE > Make Coarse Layer, paint on the new layer, then generate variants.",
-    )
+    seed = (max(records.asked(layer).settings.seed for layer in earlier) + 1) % SEEDS
+    settings = dataclasses.replace(last.settings, seed=seed)
+    return generate(image, drawables, Edit(settings, painting, last.level, last.frame, last.model, last.device))
 
 
 # -------------------------------------------------------------------------------------------------- the request
@@ -193,28 +183,6 @@ def _only(kind: type, answers: list):
 # --------------------------------------------------------------------------------------------------- the layers
 
 
-@contextlib.contextmanager
-def _one_undo_step(image: Gimp.Image) -> Iterator[None]:
-    """Everything inside is one Ctrl+Z; what a failure leaves behind is taken away again."""
-    before = {layer.get_id() for layer in _with_groups(image.get_layers())}
-    image.undo_group_start()
-    try:
-        yield
-    except BaseException:
-        for layer in _with_groups(image.get_layers()):
-            # A group takes its children with it.
-            if layer.get_id() not in before and layer.is_valid():
-                image.remove_layer(layer)
-        raise
-    finally:
-        image.undo_group_end()
-        Gimp.displays_flush()
-
-
-def _with_groups(layers_: list) -> list:
-    return [x for layer in layers_ for x in (layer, *(_with_groups(layer.get_children()) if layer.is_group() else ()))]
-
-
 def _new_layer(image: Gimp.Image, name: str, box, alpha: bool) -> Gimp.Layer:
     kinds = {
         (Gimp.ImageBaseType.RGB, False): Gimp.ImageType.RGB_IMAGE,
@@ -227,14 +195,16 @@ def _new_layer(image: Gimp.Image, name: str, box, alpha: bool) -> Gimp.Layer:
 
 
 def _insert_variants(
-    image: Gimp.Image, photo: Gimp.Layer, prepared: Prepared, variants: list[Variant], settings: Settings
+    image: Gimp.Image, photo: Gimp.Layer, prepared: Prepared, variants: list[Variant], asked: Asked
 ) -> Gimp.GroupLayer:
     """A group directly above the photo; in it the variants, the first on top and the only visible one."""
     group = Gimp.GroupLayer.new(image, f"Variants of {photo.get_name()}")
     image.insert_layer(group, photo.get_parent(), image.get_item_position(photo))
     common = {
         "source": dataclasses.asdict(Source.of(photo)),
-        "settings": dataclasses.asdict(settings),
+        "made": time.time(),
+        "settings": dataclasses.asdict(asked.settings),
+        "asked": {name: value for name, value in dataclasses.asdict(asked).items() if name != "settings"},
         "level": prepared.level,
         "model": prepared.model,
         "model_hash": prepared.model_hash,
@@ -253,5 +223,6 @@ def _insert_variants(
         layers.write_mask(mask, prepared.mask)
         # Painting goes to the picture unless the user clicks the mask.
         layer.set_edit_mask(False)
-        records.attach_facts(layer, records.VARIANT, {**common, "index": variant.index, "seed": variant.seed})
+        own = {"index": variant.index, "seed": variant.seed, "content": layers.fingerprint(layer)}
+        records.attach_facts(layer, records.VARIANT, {**common, **own})
     return group

@@ -24,10 +24,17 @@ import library  # noqa: E402
 
 COARSE = "plug-in-lapcvae-coarse"
 GENERATE = "plug-in-lapcvae-generate"
+AGAIN = "plug-in-lapcvae-again"
+NEXT = "plug-in-lapcvae-next"
+PREVIOUS = "plug-in-lapcvae-previous"
+KEEP = "plug-in-lapcvae-keep"
+CHECK = "plug-in-lapcvae-check"
 
 # A plug-in that cannot be imported vanishes from the menu without a word; this one stays, and says what is wrong.
 try:
     library.find_protocol()
+    import browse
+    import checkup
     import commands
     from lapcvae.protocol.errors import Cancelled, LapcvaeError
     from lapcvae.protocol.geometry import LARGEST_COORDINATE, Frame
@@ -35,7 +42,7 @@ try:
 
     BROKEN = ""
 except ImportError as error:
-    BROKEN = f"LapCVAE's plug-in is not whole: {error} Run install.sh again."
+    BROKEN = f"LapCVAE's plug-in is not whole: {error} Run ./install.sh --repair in LapCVAE's folder."
 
 
 def _frame(config: Gimp.ProcedureConfig):
@@ -51,14 +58,17 @@ def _model(config: Gimp.ProcedureConfig) -> str:
     return config.get_property("model") or ""
 
 
-def _make_coarse(image, drawables, config):
+def _make_coarse(run_mode, image, drawables, config):
     return commands.make_coarse(
         image, drawables, config.get_property("level"), _frame(config), config.get_property("style"),
         _model(config),
     )  # fmt: skip
 
 
-def _generate(image, drawables, config):
+def _generate(run_mode, image, drawables, config):
+    # Ctrl+F wants others of the same kind; GIMP's own last values would give the very same variants.
+    if run_mode == Gimp.RunMode.WITH_LAST_VALS and commands.can_repeat(image, drawables):
+        return commands.again(image, drawables)
     settings = Settings(
         **{n: config.get_property(n) for n in ("count", "seed", "temperature", "realism", "grow", "texture")}
     )
@@ -69,33 +79,58 @@ def _generate(image, drawables, config):
     return commands.generate(image, drawables, edit)
 
 
-def _returned(procedure: Gimp.Procedure, value: GObject.Object) -> Gimp.ValueArray:
+def _again(run_mode, image, drawables, config):
+    return commands.again(image, drawables)
+
+
+def _next(run_mode, image, drawables, config):
+    return browse.step(image, drawables, 1)
+
+
+def _previous(run_mode, image, drawables, config):
+    return browse.step(image, drawables, -1)
+
+
+def _keep(run_mode, image, drawables, config):
+    return browse.keep(image, drawables)
+
+
+def _check(run_mode, image, drawables, config):
+    text = BROKEN or checkup.report()
+    if run_mode != Gimp.RunMode.NONINTERACTIVE:
+        Gimp.message(text)
+    return text
+
+
+def _returned(procedure: Gimp.Procedure, value: GObject.Object | str) -> Gimp.ValueArray:
     values = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, GLib.Error())
     values.remove(1)
-    values.insert(1, GObject.Value(value.__gtype__, value))
+    values.insert(1, GObject.Value(GObject.TYPE_STRING if isinstance(value, str) else value.__gtype__, value))
     return values
 
 
 def _run(procedure, run_mode, image, drawables, config, work):
     """The edge: whatever went wrong becomes one message for the user."""
-    if BROKEN:
+    if BROKEN and work != _check:
         return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(BROKEN))
     Gegl.init(None)
     Gimp.progress_init("LapCVAE")
     try:
-        return _returned(procedure, work(image, list(drawables), config))
-    except Cancelled:
-        return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, GLib.Error())
-    except LapcvaeError as error:
-        message = str(error)
+        return _returned(procedure, work(run_mode, image, list(drawables), config))
     except Exception as error:
-        traceback.print_exc()
-        message = (
-            f"Something unexpected went wrong in LapCVAE's plug-in ({type(error).__name__}: {error}). Please report it."
-        )
+        if not BROKEN and isinstance(error, Cancelled):
+            return procedure.new_return_values(Gimp.PDBStatusType.CANCEL, GLib.Error())
+        message = _words(error)
     finally:
         Gimp.progress_end()
     return procedure.new_return_values(Gimp.PDBStatusType.EXECUTION_ERROR, GLib.Error(message))
+
+
+def _words(error: Exception) -> str:
+    if not BROKEN and isinstance(error, LapcvaeError):
+        return str(error)
+    traceback.print_exc()
+    return f"Something unexpected went wrong in LapCVAE's plug-in ({type(error).__name__}: {error}). Please report it."
 
 
 READ_WRITE = GObject.ParamFlags.READWRITE
@@ -164,6 +199,41 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
     procedure.add_group_layer_return_value("group", "Variants", "The group of variants", True, READ_WRITE)
 
 
+def _describe_again(procedure: Gimp.Procedure) -> None:
+    procedure.add_group_layer_return_value("group", "Variants", "The new group of variants", True, READ_WRITE)
+
+
+def _describe_browsing(procedure: Gimp.Procedure) -> None:
+    procedure.add_layer_return_value("variant", "Variant", "The variant that is visible now", True, READ_WRITE)
+
+
+def _describe_keep(procedure: Gimp.Procedure) -> None:
+    procedure.add_layer_return_value("variant", "Variant", "The layer that was kept", True, READ_WRITE)
+
+
+def _describe_check(procedure: Gimp.Procedure) -> None:
+    procedure.add_string_return_value("report", "Report", "What was found, one finding a line", "", READ_WRITE)
+
+
+# Of every procedure: what it does, its arguments and results, its menu entry, and its documentation.
+PROCEDURES = {
+    COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer",
+             "Add a low-resolution version of the face to paint on"),
+    GENERATE: (_generate, _describe_generate, "_Generate Variants",
+               "Turn what was painted on the coarse layer into sharp variants of the photo"),
+    AGAIN: (_again, _describe_again, "Generate _Again",
+            "Make new variants with the settings of the last ones and the next seed; the older ones are hidden"),
+    NEXT: (_next, _describe_browsing, "_Next Variant",
+           "Show the next variant of the group, and only that; after the last one comes the first"),
+    PREVIOUS: (_previous, _describe_browsing, "_Previous Variant",
+               "Show the previous variant of the group, and only that; before the first one comes the last"),
+    KEEP: (_keep, _describe_keep, "_Keep This Variant",
+           "Put the selected (or only visible) variant directly above the photo; remove those that you did not edit"),
+    CHECK: (_check, _describe_check, "Chec_k Setup...",
+            "Find out what is installed, what works, and what to do about what does not; needs no image"),
+}  # fmt: skip
+
+
 class LapcvaePlugIn(Gimp.PlugIn):
     """The procedures under Filters > LapCVAE. They are never gray: without a photo they say what is missing."""
 
@@ -171,15 +241,10 @@ class LapcvaePlugIn(Gimp.PlugIn):
         return False
 
     def do_query_procedures(self):
-        return [COARSE, GENERATE]
+        return list(PROCEDURES)
 
     def do_create_procedure(self, name):
-        work, describe, label, blurb = {
-            COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer",
-                     "Add a low-resolution version of the face to paint on"),
-            GENERATE: (_generate, _describe_generate, "_Generate Variants",
-                       "Turn what was painted on the coarse layer into sharp variants of the photo"),
-        }[name]  # fmt: skip
+        work, describe, label, blurb = PROCEDURES[name]
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, _run, work)
         procedure.set_image_types("*")
         procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.ALWAYS)
@@ -187,7 +252,8 @@ class LapcvaePlugIn(Gimp.PlugIn):
         procedure.add_menu_path("<Image>/Filters/LapCVAE")
         procedure.set_documentation(blurb, blurb, name)
         procedure.set_attribution("LapCVAE", "LapCVAE", "2026")
-        if not BROKEN:
+        # What cannot be imported is not needed to describe Check Setup, which works all the more then.
+        if not BROKEN or name == CHECK:
             describe(procedure)
         return procedure
 

@@ -6,6 +6,7 @@ order, which is little endian on every machine that GIMP's packages exist for.
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 from gi.repository import Babl, Gegl, Gimp
@@ -75,6 +76,20 @@ def read_srgb(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
 def read_mask(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     """H x W x 1 of a mask, channel or selection over `box`, full scale = 1; 0 beyond it. `dtype`: "u1", "u2", "f4"."""
     return _read(drawable, box, MASK_FORMATS[dtype], dtype, 1, Gegl.AbyssPolicy.NONE)
+
+
+def fingerprint(layer: Gimp.Layer) -> str:
+    """The same as long as the layer looks the same in the same place: its pixels, mask, filters, opacity and mode."""
+    mask = layer.get_mask()
+    about = (
+        layer.get_width(), layer.get_height(), layer.get_opacity(), int(layer.get_mode()), len(layer.get_filters()),
+        mask is not None and layer.get_apply_mask(),
+    )  # fmt: skip
+    digest = hashlib.sha256(repr(about).encode())
+    for drawable in (layer, mask) if mask else (layer,):
+        pixels = read_native(drawable, Box(0, 0, drawable.get_width(), drawable.get_height()))
+        digest.update(f" {pixels.dtype} {pixels.shape} ".encode() + pixels.data)
+    return digest.hexdigest()
 
 
 def write_native(drawable: Gimp.Drawable, pixels: Array) -> None:

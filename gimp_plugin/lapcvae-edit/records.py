@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import layers
 from gi.repository import Gimp
+from images import all_layers
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
-from lapcvae.protocol.messages import Array, Coarse
+from lapcvae.protocol.messages import Array, Coarse, Settings
 
 COARSE = "lapcvae-coarse"
 SHOWN = "lapcvae-shown"
@@ -32,16 +33,34 @@ class Source:
     def of(cls, photo: Gimp.Layer) -> Source:
         return cls(photo.get_tattoo(), photo.get_name(), photo.get_width(), photo.get_height())
 
+    def among(self, layers_: list[Gimp.Layer]) -> Gimp.Layer | None:
+        """The layer of these that this most likely is; None if none is like it.
+
+        A tattoo alone is the weakest sign: Image > Duplicate deals out new ones, so an old one can be another layer's.
+        """
+        same_size = [x for x in layers_ if (x.get_width(), x.get_height()) == (self.width, self.height)]
+        named = [x for x in same_size if x.get_name() == self.name]
+        tattooed = [x for x in layers_ if x.get_tattoo() == self.tattoo]
+        for found in (
+            [x for x in named if x in tattooed],
+            named if len(named) == 1 else [],
+            [x for x in same_size if x in tattooed],
+            [x for x in tattooed if x.get_name() == self.name],
+        ):
+            if found:
+                return found[0]
+        return None
+
+    def locate(self, image: Gimp.Image) -> Gimp.Layer | None:
+        """The photo layer, whatever its present size; None if it is gone."""
+        return self.among([x for x in all_layers(image) if not remembers(x)])
+
     def find(self, image: Gimp.Image) -> Gimp.Layer:
-        """The layer this was made from, unchanged in size. Raises LapcvaeError when there is none."""
-        same_size = [x for x in all_layers(image) if (x.get_width(), x.get_height()) == (self.width, self.height)]
-        for layer in same_size:
-            if layer.get_tattoo() == self.tattoo:
-                return layer
-        named = [x for x in same_size if x.get_name() == self.name and not remembers(x)]
-        if len(named) == 1:
-            return named[0]
-        if image.get_layer_by_tattoo(self.tattoo):
+        """The photo layer, unchanged in size. Raises LapcvaeError when there is none."""
+        layer = self.locate(image)
+        if layer and (layer.get_width(), layer.get_height()) == (self.width, self.height):
+            return layer
+        if layer:
             cause = f'The photo layer "{self.name}" no longer has the {self.width} x {self.height} pixels it had.'
         else:
             cause = f'The photo layer "{self.name}" that this belongs to is not in this image.'
@@ -196,23 +215,53 @@ def variant_source(layer: Gimp.Layer) -> Source | None:
         found = facts(layer, VARIANT)
         return Source(**found["source"]) if found else None
     except (ValueError, KeyError, TypeError) as error:
-        raise LapcvaeError(
-            f'What the layer "{layer.get_name()}" remembers cannot be read.', "Select the photo layer, then try again."
-        ) from error
+        raise _unreadable_variant(layer) from error
+
+
+def _unreadable_variant(layer: Gimp.Layer) -> LapcvaeError:
+    return LapcvaeError(
+        f'What the layer "{layer.get_name()}" remembers cannot be read.', "Select the photo layer, then try again."
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a group of variants was asked with: enough to ask again. `level`, `frame` and `model` as in `Edit`."""
+
+    settings: Settings
+    painting: Source
+    level: int
+    frame: Frame | None
+    model: str
+    device: str
+
+
+def asked(layer: Gimp.Layer) -> Asked:
+    """What the variant or group of variants was asked with. Raises LapcvaeError where that cannot be read."""
+    try:
+        found = facts(layer, VARIANT)
+        rest = dict(found["asked"])
+        painting, frame = Source(**rest.pop("painting")), rest.pop("frame")
+        return Asked(Settings(**found["settings"]), painting, frame=Frame(**frame) if frame else None, **rest)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable_variant(layer) from error
+
+
+def made(layer: Gimp.Layer) -> float:
+    """When a variant or its group was made, in seconds; 0 where that is not known."""
+    when = (facts(layer, VARIANT) or {}).get("made")
+    return when if isinstance(when, float) else 0.0
+
+
+def changed(variant: Gimp.Layer) -> bool:
+    """Whether the user changed the variant or its mask since it was made; also where that cannot be told."""
+    try:
+        return (facts(variant, VARIANT) or {}).get("content") != layers.fingerprint(variant)
+    except ValueError:
+        return True
 
 
 def remembers(layer: Gimp.Layer) -> bool:
     """Whether the layer is one that this plug-in made."""
     return any(layer.get_parasite(name) is not None for name in (COARSE, VARIANT))
 
-
-def all_layers(image: Gimp.Image) -> list[Gimp.Layer]:
-    """Every layer that holds pixels, from top to bottom, those in groups included."""
-    found, waiting = [], list(image.get_layers())
-    while waiting:
-        layer = waiting.pop(0)
-        if layer.is_group():
-            waiting[:0] = layer.get_children()
-        else:
-            found.append(layer)
-    return found

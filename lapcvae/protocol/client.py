@@ -81,11 +81,14 @@ def _runtime() -> tuple[str, Path | None]:
     raise LapcvaeError(f"There is no LapCVAE runtime beside {paths.PACKAGE}.", "Run install.sh again.")
 
 
-def default_command() -> list[str]:
-    """The command of the worker. `-I` keeps PYTHON* variables and the user's own packages out of it."""
+def default_command(code: str = "from lapcvae.worker import main; main()") -> list[str]:
+    """The command that runs `code` in the runtime: the worker, unless something else is given.
+
+    `-I` keeps PYTHON* variables and the user's own packages out of it.
+    """
     python, package = _runtime()
     search = f"import sys; sys.path.insert(0, {str(package)!r}); " if package else ""
-    return [python, "-I", "-c", f"{search}from lapcvae.worker import main; main()"]
+    return [python, "-I", "-c", f"{search}{code}"]
 
 
 def _see_log() -> str:

@@ -75,7 +75,7 @@ class CoarseRequest:
 
     photo: Photo
     frame: Frame
-    # The pyramid level to paint, 1 (finest paintable) to K (coarsest).
+    # The pyramid level to paint, 1 (finest paintable) to K (coarsest); 0: the default, which is K.
     level: int
     # "smooth" (the level enlarged by u) or "blocks" (one flat square a cell).
     style: str = "smooth"
@@ -171,7 +171,8 @@ class EditRequest:
 
     photo: Photo
     frame: Frame
-    # The painted level j (0: choose the coarsest at which the thinnest stroke covers two cells).
+    # The painted level j of strokes, 1 to K; 0: the default, the coarsest at which the thinnest stroke covers two
+    # cells. A coarse painting's level is that of its `b_j`.
     level: int
     painting: Painting
     settings: Settings = Settings()

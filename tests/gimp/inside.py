@@ -81,15 +81,16 @@ def make_photo(precision="u8", gray=False, alpha=False, profile=None, canvas=(WI
     return image, photo
 
 
-def call(name, image, drawables, **arguments):
-    """(status as text, message, returned value) of a procedure of the plug-in."""
+def call(name, image, drawables, run_mode=Gimp.RunMode.NONINTERACTIVE, **arguments):
+    """(status as text, message, returned value) of a procedure of the plug-in; `image` None: without an image."""
     pdb = Gimp.get_pdb()
     procedure = pdb.lookup_procedure(name)
     assert procedure is not None, f"no procedure {name}"
     config = procedure.create_config()
-    config.set_property("run-mode", Gimp.RunMode.NONINTERACTIVE)
-    config.set_property("image", image)
-    config.set_core_object_array("drawables", drawables)
+    config.set_property("run-mode", run_mode)
+    if image:
+        config.set_property("image", image)
+        config.set_core_object_array("drawables", drawables)
     for key, value in arguments.items():
         config.set_property(key.replace("_", "-"), value)
         assert config.get_property(key.replace("_", "-")) == value, (key, value)

@@ -223,12 +223,16 @@ def test_second_start_of_gimp_works_like_the_first(gimp):
 
 
 def test_without_an_image_it_says_so(gimp):
-    facts = gimp.run("inside.py", "batch_one.py", variables={"LAPCVAE_PYTHON": "/nowhere/python"})
+    facts = gimp.run("inside.py", "batch_one.py", "batch_check.py", variables={"LAPCVAE_PYTHON": "/nowhere/python"})
     status, message = whole(facts, "no image")["answer"]
     assert status == 0 and message.startswith("No image is open. Open a photo")
     # The same run: a Python that is gone is named, with what to do.
     [(status, message)] = whole(facts, "one")["steps"]
     assert status == "EXECUTION_ERROR" and "/nowhere/python" in message and "install.sh" in message
+    check = whole(facts, "check")
+    assert check["status"] == "SUCCESS" and check["text"].startswith("Something does not work.")
+    assert "[failed] Runtime: /nowhere/python is missing" in check["text"]
+    assert "./install.sh --repair" in check["text"]
 
 
 @pytest.fixture
@@ -252,7 +256,11 @@ def test_installed_plug_in_works_without_the_checkout(gimp, installed):
 
 
 def test_plug_in_that_is_not_whole_stays_in_the_menu_and_says_so(gimp, installed):
-    facts = gimp.run("inside.py", "batch_one.py", variables={"LAPCVAE_HOME": ""}, plug_ins=installed)
+    facts = gimp.run("inside.py", "batch_one.py", "batch_check.py", variables={"LAPCVAE_HOME": ""}, plug_ins=installed)
     [(status, message)] = whole(facts, "one")["steps"]
     assert status == "EXECUTION_ERROR"
-    assert "not whole" in message and "Run install.sh again." in message
+    assert "not whole" in message and "./install.sh --repair" in message
+    # Check Setup works all the more, and shows what it found when it is chosen from the menu.
+    check = whole(facts, "check")
+    assert check["status"] == "SUCCESS" and check["text"] == message
+    assert message in whole(facts, "shown")["text"] and message in facts["said"]

@@ -1,0 +1,132 @@
+"""Which layers a command is about, from the one that is selected."""
+
+from __future__ import annotations
+
+import contextlib
+
+import records
+from gi.repository import Gimp
+from images import all_layers, every_layer
+from lapcvae.protocol.errors import LapcvaeError
+
+
+def one_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
+    """The one selected layer or group, also where its mask is selected; or what is in the way."""
+    if image is None:
+        raise LapcvaeError("No image is open.", "Open a photo, then choose this menu entry again.")
+    if len(drawables) != 1:
+        found = f"{len(drawables)} layers are" if drawables else "No layer is"
+        raise LapcvaeError(f"{found} selected.", "Select the one photo layer (or its coarse layer), then try again.")
+    drawable = drawables[0]
+    layer = Gimp.Layer.from_mask(drawable) if isinstance(drawable, Gimp.LayerMask) else drawable
+    if not isinstance(layer, Gimp.Layer):
+        raise _no_layer(drawable)
+    return layer
+
+
+def editable_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
+    """The one selected layer that a photo can be found from, in an image that can be edited."""
+    layer = one_layer(image, drawables)
+    if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
+        raise LapcvaeError(
+            "This image has indexed colours, which cannot hold new ones.", "Choose Image > Mode > RGB, then try again."
+        )
+    if not records.remembers(layer):
+        if layer != drawables[0]:
+            raise _no_layer(drawables[0])
+        if layer.is_group():
+            raise LapcvaeError(
+                f'"{layer.get_name()}" is a layer group.', "Select the photo layer in it, then try again."
+            )
+    return layer
+
+
+def _no_layer(drawable: Gimp.Drawable) -> LapcvaeError:
+    return LapcvaeError(
+        f'"{drawable.get_name()}" is a mask or channel, not a layer.',
+        "Click the photo layer's picture, then try again.",
+    )
+
+
+def source_of(layer: Gimp.Layer) -> records.Source | None:
+    """The photo that a coarse layer, a variant or a group of variants was made from; None for any other layer."""
+    record = records.coarse_record(layer)
+    return record.source if record else records.variant_source(layer)
+
+
+def photo(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer:
+    """The photo layer: the selected one, or the one that a selected coarse layer or variant belongs to."""
+    source = source_of(selected)
+    return source.find(image) if source else selected
+
+
+def _belonging(image: Gimp.Image, photo_layer: Gimp.Layer, parasite: str) -> list[Gimp.Layer]:
+    """The layers and groups that remember, under this name, to belong to the photo, from top to bottom."""
+    found = []
+    for layer in every_layer(image):
+        # The source is looked for, not compared: a duplicated image has new tattoos. What cannot be read is passed by.
+        with contextlib.suppress(LapcvaeError):
+            if layer.get_parasite(parasite) and (source := source_of(layer)) and source.locate(image) == photo_layer:
+                found.append(layer)
+    return found
+
+
+def coarse_layers(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
+    return _belonging(image, photo_layer, records.COARSE)
+
+
+def made_from(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
+    """All variants of the photo and their groups, kept ones too, the newest first."""
+    return sorted(_belonging(image, photo_layer, records.VARIANT), key=records.made, reverse=True)
+
+
+def groups(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.GroupLayer]:
+    """The photo's groups of variants, the newest first."""
+    return [layer for layer in made_from(image, photo_layer) if layer.is_group()]
+
+
+def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -> Gimp.Layer:
+    """The layer that was painted on: the selected coarse layer, else the topmost one of this photo."""
+    if records.coarse_record(selected):
+        return selected
+    found = coarse_layers(image, photo_layer)
+    if not found:
+        raise LapcvaeError(
+            f'The layer "{photo_layer.get_name()}" has no coarse layer.',
+            "Choose Filters > LapCVAE > Make Coarse Layer, paint on the new layer, then generate variants.",
+        )
+    return found[0]
+
+
+def group_of(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.GroupLayer:
+    """The group of variants: the selected one, that of a selected variant, else the photo's newest visible one."""
+    for layer in (selected, selected.get_parent()):
+        if layer is not None and layer.is_group() and records.variant_source(layer):
+            return layer
+    source = source_of(selected)
+    photo_layer = source.locate(image) if source else selected
+    found = groups(image, photo_layer) if photo_layer else []
+    if not found:
+        name = (photo_layer or selected).get_name()
+        raise LapcvaeError(
+            f'The layer "{name}" has no variants.',
+            "Select the photo layer, a variant or their group; or paint on the photo's coarse layer and choose "
+            "Filters > LapCVAE > Generate Variants.",
+        )
+    return next((group for group in found if group.get_visible()), found[0])
+
+
+def variants(group: Gimp.GroupLayer) -> list[Gimp.Layer]:
+    """The variants in a group, from top to bottom; other layers that the user put there are none."""
+    found = [layer for layer in group.get_children() if not layer.is_group() and records.variant_source(layer)]
+    if not found:
+        raise LapcvaeError(
+            f'The group "{group.get_name()}" holds no variants any more.',
+            "Select the photo layer and choose Filters > LapCVAE > Generate Variants.",
+        )
+    return found
+
+
+def layer_like(image: Gimp.Image, source: records.Source) -> Gimp.Layer | None:
+    """The layer that was painted on, coarse or strokes; None if it is gone."""
+    return source.among([x for x in all_layers(image) if not records.variant_source(x)])
