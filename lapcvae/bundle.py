@@ -54,7 +54,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. `hash` identifies its content."""
+    """A verified bundle. `name` is its folder's: what users ask for; `hash` identifies its content."""
 
     folder: Path
     name: str
@@ -124,6 +124,8 @@ def _broken(folder: Path, what: str, remedy: str = "Copy or install the model ag
 
 def _read_manifest(folder: Path) -> dict:
     file = folder / MANIFEST
+    if file.exists() and not file.is_file():
+        raise _broken(folder, f"{MANIFEST} is not a file")
     try:
         if file.stat().st_size > LARGEST_MANIFEST:
             raise _broken(folder, f"{MANIFEST} is larger than {LARGEST_MANIFEST} bytes")
@@ -200,8 +202,10 @@ class _Reader:
         ):
             raise _broken(self.folder, 'the positions of the eyes ("eyes") are not numbers between 0 and 1')
         digest = hashlib.sha256(json.dumps(m["files"], sort_keys=True).encode()).hexdigest() if "files" in m else ""
+        # What it was exported as; a copied or renamed folder goes by its own name.
+        self.text(m, "name")
         return Bundle(
-            self.folder, self.text(m, "name"), self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m
+            self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m
         )
 
     def level(self, k: int, entry, size: int) -> Level:

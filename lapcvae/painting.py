@@ -28,6 +28,8 @@ SIDECAR = ".json"
 LARGEST_SIDECAR = 8 << 20
 # Sides of the picture to paint on, in pixels.
 SMALLEST_SIDE, USUAL_SIDE = 512, 1024
+# Small changes on so much of the picture are not painting.
+LOSSY_SHARE, LOSSY_CHANGE = 0.3, 10 / 255
 # A painting that was enlarged or shrunk is compared with the coarse picture made anew at that size; from here on.
 SMALLEST_RESIZED = 128
 
@@ -195,7 +197,14 @@ class CoarseOverPhoto:
     def _painted_planes(self) -> tuple[np.ndarray, Box]:
         """(painted - shown) alpha, alpha - 1, in the square: h x w x 4 float32 over a box there; empty: unpainted."""
         was, now = compose.to_float(self.coarse.shown(self.rgba.shape[0])), compose.to_float(self.rgba)
-        touched = (np.abs(now - was) > service.PAINT_THRESHOLD).any(2)
+        apart = np.abs(now - was).max(2)
+        touched = apart > service.PAINT_THRESHOLD
+        if touched.mean() > LOSSY_SHARE and np.median(apart[touched]) < LOSSY_CHANGE:
+            raise LapcvaeError(
+                f"The painting differs a little from the coarse picture on {touched.mean():.0%} of it, as after saving with "
+                "loss (JPEG, lossy WebP, few colours).",
+                "Save it as PNG with full colours.",
+            )
         rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
         if not len(rows):
             return np.zeros((0, 0, 4), np.float32), Box(0, 0, 0, 0)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -478,3 +479,34 @@ def test_help_and_mistakes_load_no_numpy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=toy.REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "False"
+
+
+def test_a_coarse_picture_is_not_painted_over(work, capsys):
+    coarse = work / "coarse.png"
+    assert run("coarse", work / "photo.png", "-o", coarse) == 0
+    before = coarse.read_bytes()
+    assert run("coarse", work / "photo.png", "-o", coarse) == 1
+    assert "--force" in capsys.readouterr().err and coarse.read_bytes() == before
+    assert run("coarse", work / "photo.png", "-o", coarse, "--force") == 0
+
+
+def test_a_painting_saved_with_loss_is_refused(work, capsys):
+    assert run("coarse", work / "photo.png", "-o", work / "coarse.png") == 0
+    capsys.readouterr()
+    with Image.open(work / "coarse.png") as picture:
+        noisy = np.asarray(picture.convert("RGB")).astype(int)
+    noise = np.random.default_rng(0).integers(-6, 7, noisy.shape)
+    Image.fromarray(np.clip(noisy + noise, 0, 255).astype(np.uint8)).save(work / "coarse.png")
+    assert "saving with loss" in failure(capsys, "edit", work / "photo.png", work / "coarse.png", "-o", work / "out")
+
+
+def test_a_frame_may_begin_with_a_minus(work, capsys):
+    assert run("coarse", work / "photo.png", "-o", work / "coarse.png", "--frame", "-10,50.123456789,90", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frame"] == "-10,50.123456789,90,0"
+
+
+def test_a_copied_model_goes_by_its_folders_name(work, capsys, monkeypatch, tmp_path):
+    shutil.copytree(toy.models() / "toy", tmp_path / "models" / "copy")
+    monkeypatch.setenv("LAPCVAE_MODELS", str(tmp_path / "models"))
+    assert run("coarse", work / "photo.png", "-o", work / "coarse.png", "--model", "copy", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "copy"

@@ -82,7 +82,7 @@ def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
         group = _insert_variants(image, photo, prepared, variants, asked)
         for hidden in (painting, *older):
             hidden.set_visible(False)
-        # GIMP selects what was inserted last; the one that is seen is what the user will paint on or keep.
+        # GIMP selects what is inserted last; the one that is seen is what the user will paint on or keep.
         image.set_selected_layers(group.get_children()[:1])
     return group
 

@@ -66,6 +66,7 @@ def _add_coarse(commands) -> None:
     parser.add_argument("-o", "--out", type=_png, required=True, metavar="OUT.png")
     parser.add_argument("--level", type=int, default=0, help="1 (finest) to the coarsest, which is the default")
     parser.add_argument("--style", choices=("smooth", "blocks"), default="smooth")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is there already, painted on or not")
     _add_frame(parser)
     _add_common(parser)
 
@@ -112,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = _parser()
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(_glued(sys.argv[1:] if arguments is None else arguments))
     if args.command == "edit":
         try:
             args.settings = Settings(args.count, args.seed, args.temperature, args.realism, args.grow, args.texture)
@@ -143,6 +144,17 @@ def _fail(args: argparse.Namespace, terminal: Terminal, cause: str, remedy: str)
     else:
         print(f"lapcvae: {cause}" + f"\n{remedy}" * bool(remedy), file=sys.stderr)
     return ERROR
+
+
+def _glued(arguments: list[str]) -> list[str]:
+    """`--frame -100,50,700` as `--frame=-100,50,700`: argparse would take the number for an option."""
+    out: list[str] = []
+    for text in map(str, arguments):
+        if out and out[-1] in ("--frame", "--eyes") and text[:1] == "-" and text[1:2].isdigit():
+            out[-1] += f"={text}"
+        else:
+            out.append(text)
+    return out
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,6 +23,8 @@ def coarse(args: argparse.Namespace, terminal: Terminal) -> int:
         raise LapcvaeError(f"There is no folder {args.out.parent}.", "Make it, or choose another one.")
     if args.out.exists() and args.out.samefile(args.photo):
         raise LapcvaeError(f"{args.out} is the photo itself.", "Choose another name for the coarse picture.")
+    if args.out.exists() and not args.force:
+        raise LapcvaeError(f"{args.out} is there already; you may have painted on it.", "Choose another name, or --force.")
     service = Service()
     bundle = service.engine(args.model, "cpu").bundle
     frame = chosen_frame(args, photo, bundle)

@@ -122,7 +122,7 @@ class Frame:
         return cls(size.width / 2, size.height / 2, float(min(size.width, size.height)))
 
     def __str__(self) -> str:
-        return ",".join(f"{v:g}" for v in (self.cx, self.cy, self.side, self.angle))
+        return ",".join(repr(v).removesuffix(".0") for v in (self.cx, self.cy, self.side, self.angle))
 
     def matrix(self, model_size: int) -> tuple[float, float, float, float, float, float]:
         """(a, b, c, d, e, f): a model point (x, y) lies in the photo at (a x + b y + c, d x + e y + f)."""

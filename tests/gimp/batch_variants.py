@@ -187,15 +187,32 @@ def nothing_to_work_on():
             ("no image", None, []), ("no layer", image, []), ("two layers", image, [photo, other]),
             ("no variants", image, [photo]),
         ):  # fmt: skip
-            # Of a procedure without image GIMP itself asks for one, unless it comes from the menu.
-            run_mode = Gimp.RunMode.NONINTERACTIVE if where else Gimp.RunMode.INTERACTIVE
-            found[f"{name} {case}"] = call(name, where, drawables, run_mode)[:2]
+            found[f"{name} {case}"] = call(name, where, drawables)[:2]
     coarse = done(COARSE, image, photo)
     found["coarse only"] = call(NEXT, image, [coarse])[:2]
     image.remove_layer(coarse)
     found["unchanged"] = tree(image.get_layers()) == before
     image.delete()
     return found
+
+
+def first_with_last_values():
+    """Ctrl+F on another photo, which has no variants yet: there is nothing to repeat, so the arguments count."""
+    image, photo = make_photo()
+    coarse = done(COARSE, image, photo, level=3)
+    selected = [layer == coarse for layer in image.get_selected_layers()]
+    paint(image, coarse, (80, 60, 40, 30), (0.1, 0.05, 0.4))
+    group = done(GENERATE, image, photo, run_mode=Gimp.RunMode.WITH_LAST_VALS, count=1, temperature=0.4)
+    facts = {"coarse selected": selected, "settings": remembered(group)["settings"]}
+    image.delete()
+    return facts
+
+
+def refused_by_the_worker():
+    image, photo = make_photo()
+    answer = call(COARSE, image, [photo], model="no-such-model")[:2]
+    image.delete()
+    return answer
 
 
 guarded("again", again)
@@ -213,3 +230,5 @@ for precision in ("u16", "half", "u32"):
 guarded("keep duplicated", lambda: keep(duplicated))
 guarded("several visible", several_visible)
 guarded("nothing", nothing_to_work_on)
+guarded("first with last values", first_with_last_values)
+guarded("refused", refused_by_the_worker)

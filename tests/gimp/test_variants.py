@@ -50,6 +50,10 @@ class TestAgain:
         assert first["painting"]["name"] == "strokes" and first["level"] == 3
         assert first["frame"] == {"cx": 100.0, "cy": 80.0, "side": 128.0, "angle": 0.0}
 
+    def test_ctrl_f_without_earlier_variants_takes_the_arguments(self, used):
+        settings = whole(used, "first with last values")["settings"]
+        assert (settings["count"], settings["seed"], settings["temperature"]) == (1, 0, 0.4)
+
     @pytest.mark.parametrize("change", ["saved", "duplicated"])
     def test_works_in_an_image_that_was(self, used, change):
         assert whole(used, f"again {change}") == [6, -1]
@@ -127,7 +131,6 @@ class TestKeep:
 )
 def test_without_what_it_needs_it_says_so(used, command, case, words):
     status, message = whole(used, "nothing")[f"plug-in-lapcvae-{command} {case}"]
-    # From the menu GIMP reports failure as 0, which is what EXECUTION_ERROR is.
     assert status == "EXECUTION_ERROR" and message.startswith(words)
     assert "Traceback" not in message
     assert whole(used, "nothing")["unchanged"]
@@ -146,9 +149,12 @@ class TestCheck:
         for words in (
             "[ok] Plug-in: ", "[ok] Runtime: /mnt/worker/bin/python", "[ok] Worker: ", "verified, at /mnt/",
             "CPUExecutionProvider", "[ok] Log: /mnt/run/state/worker.log",
-            # The last thing that failed in this run.
-            "Last error: ",
         ):  # fmt: skip
             assert words in text, text
         assert f"[ok] GIMP: {gimp.name.removeprefix('gimp-')}." in text
-        assert "failed" not in text and text.startswith("LapCVAE works.")
+        assert "[failed]" not in text and text.startswith("LapCVAE works.")
+
+    def test_tells_the_last_error_from_the_log(self, used):
+        status, message = whole(used, "refused")
+        assert status == "EXECUTION_ERROR" and "no-such-model" in message
+        assert 'CoarseRequest: There is no model "no-such-model".' in whole(used, "check")["text"].splitlines()[-1]
