@@ -30,6 +30,8 @@ LARGEST_SIDECAR = 8 << 20
 SMALLEST_SIDE, USUAL_SIDE = 512, 1024
 # Small changes on so much of the picture are not painting.
 LOSSY_SHARE, LOSSY_CHANGE = 0.3, 10 / 255
+# More transparency than this is a layer exported without what is under it.
+MOST_ERASED = 0.6
 # A painting that was enlarged or shrunk is compared with the coarse picture made anew at that size; from here on.
 SMALLEST_RESIZED = 128
 
@@ -204,6 +206,12 @@ class CoarseOverPhoto:
                 f"The painting differs a little from the coarse picture on {touched.mean():.0%} of it, as after saving with "
                 "loss (JPEG, lossy WebP, few colours).",
                 "Save it as PNG with full colours.",
+            )
+        erased = ((was[:, :, 3] > 0.5) & (now[:, :, 3] < 0.5)).mean()
+        if erased > MOST_ERASED:
+            raise LapcvaeError(
+                f"{erased:.0%} of the painting is transparent, which means that all of it is to be invented anew.",
+                "Export the coarse picture with the paint on it, not the paint alone.",
             )
         rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
         if not len(rows):

@@ -510,3 +510,14 @@ def test_a_copied_model_goes_by_its_folders_name(work, capsys, monkeypatch, tmp_
     monkeypatch.setenv("LAPCVAE_MODELS", str(tmp_path / "models"))
     assert run("coarse", work / "photo.png", "-o", work / "coarse.png", "--model", "copy", "--json") == 0
     assert json.loads(capsys.readouterr().out)["model"] == "copy"
+
+
+def test_the_paint_alone_is_not_taken_for_erasing_everything_else(work, capsys):
+    assert run("coarse", work / "photo.png", "-o", work / "coarse.png") == 0
+    capsys.readouterr()
+    with Image.open(work / "coarse.png") as picture:
+        rgba = np.array(picture.convert("RGBA"))
+    rgba[:, :, 3] = 0
+    rgba[200:240, 200:300] = (200, 30, 30, 255)
+    Image.fromarray(rgba).save(work / "coarse.png")
+    assert "paint alone" in failure(capsys, "edit", work / "photo.png", work / "coarse.png", "-o", work / "out")
