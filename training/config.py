@@ -121,6 +121,8 @@ class Optimisation:
     only_levels: tuple[int, ...] = ()
     # Weight of the VGG-LPIPS term on the finest levels' reconstructions (0: none).
     perceptual: float = 0.0
+    # Weight of the energy score of samples from the priors (0: none); for the last part of the training.
+    calibration: float = 0.0
 
 
 @dataclass(frozen=True)

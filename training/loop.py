@@ -60,7 +60,7 @@ class Trainer:
             lr=o.learning_rate, betas=(0.9, 0.98), weight_decay=o.weight_decay, fused=True,
         )  # fmt: skip
         self.step, self.skipped = 0, 0
-        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run))
+        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0)
         self.in_the_loss = _in_the_loss(run)
 
     @property
@@ -82,7 +82,8 @@ class Trainer:
             results = self.forward(x, draw)
             levels = self.net.config.levels
             loss = sum(
-                negative_elbo(r, levels[k].lambda_, beta) + o.perceptual * r.perceptual for k, r in results.items()
+                negative_elbo(r, levels[k].lambda_, beta) + o.perceptual * r.perceptual + o.calibration * r.score
+                for k, r in results.items()
             )
         loss.backward()
         stats = {"images": self.images, "loss": float(loss.detach()), "rate": rate}
@@ -94,6 +95,8 @@ class Trainer:
             self.skipped += 1
         for k, r in results.items():
             stats[f"mse_{k}"], stats[f"kl_{k}"] = float(r.mse.detach()), float(r.kl.detach().mean())
+            if o.calibration:
+                stats[f"score_{k}"] = float(r.score)
             if o.perceptual and k == 0:
                 stats["perceptual"] = float(r.perceptual)
         self.step += 1

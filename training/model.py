@@ -196,7 +196,12 @@ def stage_index(level: config.Level, group: config.Group) -> int:
 
 
 class Draw:
-    """How the decoder gets z_k: called per group, coarse to fine, with that group's prior."""
+    """How the decoder gets z_k: called per group, coarse to fine, with that group's prior.
+
+    The decoder makes `copies` pictures for each condition; the copies of a batch follow one another.
+    """
+
+    copies = 1
 
     def __call__(self, index: int, prior: DiagonalGaussian) -> torch.Tensor:
         raise NotImplementedError
@@ -212,6 +217,21 @@ class FromPosterior(Draw):
         q = self.posterior[index]
         self.kl.append(q.kl(prior).flatten(1).sum(1))
         return q.mu if self.eps is None else q.sample(self.eps[index])
+
+
+class PosteriorAndTwoSamples(Draw):
+    """z ~ q, then two draws from the prior; keeps the KL as `FromPosterior`. `eps`: of all three, 3N."""
+
+    copies = 3
+
+    def __init__(self, posterior: list[DiagonalGaussian], eps: list[torch.Tensor]):
+        self.posterior, self.eps, self.kl = posterior, eps, []
+
+    def __call__(self, index, prior):
+        q, count = self.posterior[index], len(self.posterior[index].mu)
+        self.kl.append(q.kl(DiagonalGaussian(prior.mu[:count], prior.log_sigma[:count])).flatten(1).sum(1))
+        sampled = prior.sample(self.eps[index])
+        return torch.cat([q.sample(self.eps[index][:count]), sampled[count:]])
 
 
 class Mixed(Draw):
@@ -278,6 +298,12 @@ class Decoder(nn.Module):
             features = skips[-1]
             if self.conditional_prior:
                 features = features + self._map(statistics, features.shape[-2:])
+        if draw.copies > 1:
+            batch *= draw.copies
+            repeat = (draw.copies, 1, 1, 1)
+            features = features.repeat(repeat)
+            if not self.coarsest:
+                skips, u, statistics = [s.repeat(repeat) for s in skips], u.repeat(repeat), statistics.repeat(repeat)
         fixed = None
         if not self.coarsest and not self.conditional_prior:
             fixed = self.m_only(statistics).split(self.splits, dim=1)

@@ -2,7 +2,8 @@
 
 The condition of level k is a mix of the true b_{k+1}, the model's own chain (without gradient) and corrupted coarse
 pictures; the target is always b_k - u(what was given). The objective is, per level, the Gaussian log-likelihood with its
-closed-form scale plus `lambda_k` times the KL, both as sums over the picture and the latents.
+closed-form scale plus `lambda_k` times the KL, both as sums over the picture and the latents. Calibration adds the energy
+score of two samples from the prior.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import torch
 
 from . import corrupt, pyramid
 from .config import Mix
+from .energy_score import log_energy_score
 from .lpips import LPIPS
-from .model import DiagonalGaussian, FromPosterior, LapCVAE
+from .model import DiagonalGaussian, FromPosterior, LapCVAE, PosteriorAndTwoSamples
 
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
@@ -33,13 +35,15 @@ class Given:
 @dataclass
 class LevelResult:
     """`x_k`: the picture made; `mse`: per pixel and channel, mean of the items that were not corrupted; `kl`: nats, N;
-    `nll`: nats per pixel and channel, up to a constant; `perceptual`: mean LPIPS of the picture, if it is trained on."""
+    `nll`: nats per pixel and channel, up to a constant; `perceptual`: mean LPIPS of the picture, `score`: the
+    logarithm of the energy score of samples for the same condition, where they are trained on."""
 
     x_k: torch.Tensor
     mse: torch.Tensor
     nll: torch.Tensor
     kl: torch.Tensor
     perceptual: torch.Tensor | float = 0.0
+    score: torch.Tensor | float = 0.0
 
 
 def optimal_nll(squared: torch.Tensor, crude: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,8 +67,9 @@ def negative_elbo(result: LevelResult, lambda_: float, beta: float) -> torch.Ten
 class Step:
     """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
 
-    def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None):
-        self.net, self.mix, self.levels, self.lpips = net, mix, levels, lpips
+    def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None,
+                 calibrate: bool = False):  # fmt: skip
+        self.net, self.mix, self.levels, self.lpips, self.calibrate = net, mix, levels, lpips, calibrate
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> dict[int, LevelResult]:
         """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
@@ -122,19 +127,27 @@ class Step:
         return self._decode(k, posterior, b_k, crude, generator, given)
 
     def _decode(self, k: int, posterior: list[DiagonalGaussian], target, crude, generator, given=None) -> LevelResult:
-        draw = FromPosterior(posterior, self.net.draw_eps(k, len(target), generator))
+        count, score = len(target), 0.0
         if given is None:
-            x_k = self.net.decode(k, draw, len(target))
+            draw = FromPosterior(posterior, self.net.draw_eps(k, count, generator))
+            x_k = self.net.decode(k, draw, count)
         else:
-            statistics = given.statistics
-            if self.mix.drop_statistics:
-                drop = torch.rand((len(target), 1, 1, 1), generator=generator).to(target.device)
-                statistics = torch.where(
-                    drop < self.mix.drop_statistics, self.net.decoders[k].null.float(), statistics
-                )
-            x_k = self.net.decode(k, draw, len(target), given.u, statistics, given.trust)
+            sampled = self.calibrate and torch.is_grad_enabled()
+            kind = PosteriorAndTwoSamples if sampled else FromPosterior
+            draw = kind(posterior, self.net.draw_eps(k, kind.copies * count, generator))
+            made = self.net.decode(k, draw, count, given.u, self._statistics(k, given, generator), given.trust)
+            x_k = made[:count]
+            if sampled:
+                score = log_energy_score(made[count : 2 * count], made[2 * count :], target)
         nll, mse = optimal_nll((x_k - target).square().mean((1, 2, 3)), crude)
-        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0))
+        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0), score=score)
+
+    def _statistics(self, k: int, given: Given, generator) -> torch.Tensor:
+        """Level k+1's, but a learned null for some."""
+        if not self.mix.drop_statistics:
+            return given.statistics
+        drop = torch.rand((len(given.u), 1, 1, 1), generator=generator).to(given.u.device)
+        return torch.where(drop < self.mix.drop_statistics, self.net.decoders[k].null.float(), given.statistics)
 
     def _given(self, k: int, b_k, x_k, own, crude, above: Given | None, generator) -> Given:
         """The condition of level k - 1, with level k's statistics on the picture that is really there."""
