@@ -44,6 +44,26 @@ class GimpRunner:
         Every run has a warm profile of its own (or, with `keep_profile`, goes on with that of the run before, as a
         user's next start of GIMP does), and nothing that it starts outlives it.
         """
+        gimp = ["gimp-console", "-i", "-d", "-f"]
+        return self._run(gimp, scripts, variables or {}, plug_ins, keep_profile)
+
+    def window(self, *scripts: str, scenes: str, variables: dict[str, str] | None = None, keep_profile: bool = False) -> dict:
+        """As `run`, in GIMP with its window on a screen of its own; `scenes` is the file that plays the plug-in's dialogs.
+
+        What the scenes noted is in the result under "scenes": the dialog's name and visit ("lapcvae-frame-0") -> facts;
+        pictures that they took lie in `folder`.
+        """
+        for old in (*self.folder.glob("*.png"), *self.folder.glob("lapcvae-*.json")):
+            old.unlink()
+        played = {
+            "PYTHONPATH": "/mnt/tests/driver", "LAPCVAE_DRIVER": f"/mnt/tests/{scenes}", "LAPCVAE_DRIVER_FOLDER": "/mnt/run",
+        }  # fmt: skip
+        gimp = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24 -nolisten tcp", f"gimp-{self.name[-3:]}", "--new-instance"]
+        facts = self._run(gimp, scripts, played | (variables or {}), PROJECT / "gimp_plugin", keep_profile)
+        facts["scenes"] = {f.stem: json.loads(f.read_text()) for f in sorted(self.folder.glob("lapcvae-*.json"))}
+        return facts
+
+    def _run(self, gimp: list[str], scripts, variables: dict[str, str], plug_ins: Path, keep_profile: bool) -> dict:
         profile = self.folder / "profile"
         if not keep_profile:
             shutil.rmtree(profile, ignore_errors=True)
@@ -67,10 +87,10 @@ class GimpRunner:
         arguments = [str(HERE / "in_root.sh"), str(self.root)]
         for folder, place in binds.items():
             arguments += ["-b", f"{folder}:{place}"]
-        for variable in (inside | (variables or {})).items():
+        for variable in (inside | variables).items():
             arguments += ["-e", "=".join(variable)]
         code = "exec(compile(open('/mnt/run/batch.py').read(), 'batch.py', 'exec'))"
-        gimp = ["gimp-console", "-i", "-d", "-f", "--batch-interpreter", "python-fu-eval", "-b", code, "--quit"]
+        gimp = [*gimp, "--batch-interpreter", "python-fu-eval", "-b", code, "--quit"]
         done = subprocess.run(
             [*arguments, "--", *gimp], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT,
             errors="replace",

@@ -8,8 +8,11 @@ cannot() { echo "make_root.sh: $*" >&2; exit 3; }
 [ $# = 2 ] || { echo "usage: make_root.sh SUITE DIR" >&2; exit 2; }
 suite=$1 dir=$2
 here=$(cd "$(dirname "$0")" && pwd)
-# Debian's gimp brings the GObject typelibs and its own Python plug-ins; nothing graphical is needed for the console.
-packages=gimp,python3-gi,python3-minimal,ca-certificates
+# Debian's gimp brings the GObject typelibs and its own Python plug-ins. The second line is for the tests with a window,
+# the third for those of install.sh.
+packages=gimp,python3-gi,python3-minimal
+packages=$packages,python3-gi-cairo,gir1.2-gtk-3.0,xvfb,xauth,xdotool,x11-utils,fonts-dejavu-core,adwaita-icon-theme
+packages=$packages,python3-venv,ca-certificates
 case $suite in trixie | forky) ;; *) echo "make_root.sh: SUITE is trixie or forky, not $suite" >&2; exit 2 ;; esac
 
 cache=${LAPCVAE_ROOTS:-$HOME/.cache/lapcvae-roots}
