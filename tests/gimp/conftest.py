@@ -58,7 +58,7 @@ class GimpRunner:
         played = {
             "PYTHONPATH": "/mnt/tests/driver", "LAPCVAE_DRIVER": f"/mnt/tests/{scenes}", "LAPCVAE_DRIVER_FOLDER": "/mnt/run",
         }  # fmt: skip
-        gimp = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24 -nolisten tcp", f"gimp-{self.name[-3:]}", "--new-instance"]
+        gimp = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24 -nolisten tcp -nolisten local", f"gimp-{self.name[-3:]}", "--new-instance"]
         facts = self._run(gimp, scripts, played | (variables or {}), PROJECT / "gimp_plugin", keep_profile)
         facts["scenes"] = {f.stem: json.loads(f.read_text()) for f in sorted(self.folder.glob("lapcvae-*.json"))}
         return facts
