@@ -147,6 +147,21 @@ def interpolation_matrix(at: np.ndarray, n: int, kernel=_cubic) -> np.ndarray:
     return matrix
 
 
+@dataclass(frozen=True)
+class Axis:
+    """One axis of an enlargement: `matrix` for the samples `used`, without those that the box does not see."""
+
+    used: slice
+    matrix: np.ndarray
+
+    @classmethod
+    def of(cls, at: np.ndarray, n: int, kernel) -> Axis:
+        matrix = interpolation_matrix(at, n, kernel)
+        seen = np.flatnonzero(matrix.any(0))
+        used = slice(seen[0], seen[-1] + 1) if len(seen) else slice(0, 1)
+        return cls(used, np.ascontiguousarray(matrix[:, used]))
+
+
 class WarpUp:
     """From the model's square to the photo's pixels over one box; made once, used for every variant."""
 
@@ -156,15 +171,17 @@ class WarpUp:
             step = frame.side / size
             x = (np.arange(box.width) + 0.5 + box.x - frame.cx + frame.side / 2) / step
             y = (np.arange(box.height) + 0.5 + box.y - frame.cy + frame.side / 2) / step
-            self.axes = {kernel: (interpolation_matrix(y, size, kernel), interpolation_matrix(x, size, kernel))
-                         for kernel in (_cubic, _linear)}  # fmt: skip
+            self.axes = {kernel: (Axis.of(y, size, kernel), Axis.of(x, size, kernel)) for kernel in (_cubic, _linear)}
 
     def __call__(self, values: np.ndarray, kernel=_cubic) -> np.ndarray:
         """S x S x C -> H x W x C over the box; outside the square its edge is replicated."""
         if is_upright(self.frame):
             rows, columns = self.axes[kernel]
-            planes = [rows @ (values[:, :, i] @ columns.T) for i in range(values.shape[2])]
-            return np.stack(planes, axis=2)
+            seen = values[rows.used, columns.used]
+            out = np.empty((self.box.height, self.box.width, values.shape[2]), np.float32)
+            for i in range(values.shape[2]):
+                out[:, :, i] = rows.matrix @ (seen[:, :, i] @ columns.matrix.T)
+            return out
         # Turned: enlarge smoothly first, then sample that bilinearly.
         fine = 4
         at = (np.arange(self.size * fine) + 0.5) / fine
@@ -275,7 +292,7 @@ def measure_grain(detail: np.ndarray, tone: np.ndarray, calm: np.ndarray, count:
 
     The median of |x| of a Gaussian is .6745 sigma; edges, which are few, hardly move it.
     """
-    detail, found = detail.mean(2, keepdims=True), np.zeros((count, TONES))
+    detail, found = mean_colour(detail)[:, :, None], np.zeros((count, TONES))
     seen = np.zeros(TONES, bool)
     for octave in range(count):
         coarse = _blur_down(detail)
@@ -335,10 +352,19 @@ def fade(change: np.ndarray) -> np.ndarray:
     By how much the tone changed, and, sooner, by how much the structure did. The strongest change nearby decides: a pupil
     under a dark lens did not change much, and has to go all the same.
     """
-    tone = np.abs(change).mean(2)
-    structure = np.abs(change - _neighbours(_neighbours(change, 0, np.add), 1, np.add) / 25).mean(2)
+    tone = mean_colour(np.abs(change))
+    structure = mean_colour(np.abs(change - _neighbours(_neighbours(change, 0, np.add), 1, np.add) / 25))
     gone = np.maximum(_ramp(tone, *TONE_FADE), _ramp(structure, *STRUCTURE_FADE))
     return _neighbours(_neighbours(gone, 0, np.maximum), 1, np.maximum)[:, :, None].astype(np.float32)
+
+
+def mean_colour(values: np.ndarray) -> np.ndarray:
+    """H x W x C -> H x W; numpy's own mean over so short an axis takes several times as long."""
+    total = values[:, :, 0].copy()
+    for i in range(1, values.shape[2]):
+        total += values[:, :, i]
+    total *= np.float32(1 / values.shape[2])
+    return total
 
 
 def _neighbours(values: np.ndarray, axis: int, over) -> np.ndarray:

@@ -180,7 +180,9 @@ class Plan:
     realism: float
     temperature: float
     seed: int
-    statistics: np.ndarray
+    statistics: np.ndarray = None
+    # Per level finer than j, how crude what is painted is there, h x w x 1.
+    trust: tuple[np.ndarray, ...] = ()
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -194,9 +196,16 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
-    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed, None)
+    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
     wanted = _realistic(plan) if realism or paint.erased.any() else painted_j
-    return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted))
+    trust = tuple(_trust(plan, k) for k in range(paint.level))
+    return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust)
+
+
+def _trust(plan: Plan, k: int) -> np.ndarray:
+    near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
+    crude = max(plan.realism, float(plan.paint.erased.any()))
+    return (crude * near)[:, :, None].astype(np.float32)
 
 
 def _statistics(plan: Plan, x_j: np.ndarray) -> np.ndarray:
@@ -272,10 +281,7 @@ def _agree(plan: Plan, x: np.ndarray) -> np.ndarray:
 
 def _sample_level(plan: Plan, k: int, eps: list[np.ndarray], u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
     """Level k inside S, the photo outside."""
-    photo = plan.encoded.posteriors[k]
-    near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
-    crude = max(plan.realism, float(plan.paint.erased.any()))
-    trust = (crude * near)[:, :, None].astype(np.float32)
-    x = plan.engine.decode(k, [q.mu for q in photo], plan.masks.s[k], eps, plan.temperature, u, statistics, trust)
+    z = [q.mu for q in plan.encoded.posteriors[k]]
+    x = plan.engine.decode(k, z, plan.masks.s[k], eps, plan.temperature, u, statistics, plan.trust[k])
     weight = plan.masks.weight[k]
     return weight * x + (1 - weight) * plan.encoded.b[k]

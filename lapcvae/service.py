@@ -253,9 +253,12 @@ def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.E
 def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box, encoded) -> edit.Paint:
     """Colour over the photo, alpha being the mask: x_j is the coarse image of the photo with the strokes on it."""
     size, frame = engine.bundle.size, request.frame
-    values = compose.to_float(rgba)
-    alpha = values[:, :, 3:]
-    fine = compose.warp_down(np.concatenate([values[:, :, :3] * alpha, alpha], axis=2), box, frame, size)
+    planes = np.zeros((box.height, box.width, 4), np.float32)
+    if part := _bounds(rgba[:, :, 3] > 0):
+        values = compose.to_float(rgba[part])
+        alpha = values[:, :, 3:]
+        planes[part] = np.concatenate([values[:, :, :3] * alpha, alpha], axis=2)
+    fine = compose.warp_down(planes, box, frame, size)
     cover = fine[:, :, 3]
     level = _check_level(engine, request.level) if request.level else edit.coarsest_fitting_level(cover, engine.bundle.K)
     difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
@@ -368,7 +371,7 @@ class Canvas:
         self.detail, self.field = detail, None
         count = compose.octaves(self.enlargement) if self.request.settings.texture else 0
         if count:
-            tone = np.clip(seen.mean(2) / self.scale, 0, 1)
+            tone = np.clip(compose.mean_colour(seen) / self.scale, 0, 1)
             self.grain = compose.measure_grain(detail, tone, self.mask == 0, count)
             room = compose.GRAIN_ROOM
             seed = self.request.settings.seed
@@ -401,7 +404,7 @@ class Canvas:
         if self.field is not None:
             # Grain as the photo has it at the tone that is there now.
             tones = (np.arange(compose.TONES) + 0.5) / compose.TONES
-            strength = gone * np.interp(native.mean(2), tones, self.grain.by_tone)[:, :, None]
+            strength = gone * np.interp(compose.mean_colour(native), tones, self.grain.by_tone)[:, :, None]
             out += self.warp.linear(strength.astype(np.float32)) * self._grain(index)
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
