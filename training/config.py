@@ -39,7 +39,8 @@ class Level:
     widths: tuple[int, ...]
     # Residual blocks per stage, in the encoder, the condition trunk and the decoder alike.
     blocks: tuple[int, ...]
-    # From global to local; the last one's statistics go to the next finer level.
+    # From global to local; the last one's statistics go to the next finer level. Between two grids of one stride one of
+    # the stage's blocks runs in the decoder, so that the later one's prior sees what was drawn in the cells around.
     groups: tuple[Group, ...]
     # Weight of the KL term (the paper's lambda_k).
     lambda_: float = 1.0
@@ -54,6 +55,9 @@ class Level:
         for group in self.groups:
             if group.kind == "grid":
                 _require(group.stride in strides, f"No stage has the stride {group.stride}; there are {strides}.")
+        for stride, blocks in zip(strides, self.blocks):
+            grids = sum(group.stride == stride for group in self.groups)
+            _require(grids <= blocks + 1, f"{grids} grids of stride {stride} need {grids - 1} blocks between them.")
 
     @property
     def deepest_stride(self) -> int:
@@ -123,6 +127,8 @@ class Optimisation:
     perceptual: float = 0.0
     # Weight of the energy score of samples from the priors (0: none); for the last part of the training.
     calibration: float = 0.0
+    # Share of the gradient that a discriminator of samples has, against all else (0: none); after calibration.
+    adversarial: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -183,11 +189,15 @@ FACES_128 = Model(
     size=128,
     levels=(
         Level(stem=2, widths=(32, 64, 96), blocks=(1, 1, 1), groups=(grid(4, 8), grid(4, 4)), gain=0.06, lambda_=0.15),
-        Level(stem=2, widths=(64, 96, 128), blocks=(1, 2, 2), groups=(grid(8, 8), grid(6, 4)), gain=0.08, lambda_=0.15),
-        # Structure is decided at 32 px: this level is the widest and has a latent that all cells share.
         Level(
-            stem=1, widths=(64, 128, 192, 192), blocks=(1, 2, 2, 1),
-            groups=(Group("global", 16), grid(16, 8), grid(12, 4)), gain=0.11, lambda_=0.25,
+            stem=2, widths=(64, 96, 128), blocks=(1, 2, 2), groups=(grid(4, 8), grid(4, 8), grid(3, 4), grid(3, 4)),
+            gain=0.08, lambda_=0.15,
+        ),
+        # Structure is decided at 32 px: this level is the widest, has a latent that all cells share, and draws its cells
+        # in four steps, each seeing the ones before.
+        Level(
+            stem=1, widths=(64, 128, 192, 192), blocks=(1, 2, 4, 1),
+            groups=(Group("global", 16), grid(16, 8), grid(4, 4), grid(4, 4), grid(4, 4)), gain=0.11, lambda_=0.25,
         ),
         Level(stem=1, widths=(64, 128, 128), blocks=(1, 2, 2), groups=(Group("global", 32), grid(16, 4), grid(8, 2)),
               # Never sampled without a picture: what it keeps counts for more than what its prior can draw.

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from lapcvae.protocol.errors import LapcvaeError
 
 from . import checkpoint, config, data, lpips, sheets
+from .adversary import Adversary
 from .model import LapCVAE
-from .step import Step, negative_elbo
+from .step import LevelResult, Step, negative_elbo
 
 SHEET_PICTURES = 8
 # AlexNet judges, so it is in no loss.
@@ -60,7 +61,8 @@ class Trainer:
             lr=o.learning_rate, betas=(0.9, 0.98), weight_decay=o.weight_decay, fused=True,
         )  # fmt: skip
         self.step, self.skipped = 0, 0
-        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0)
+        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0)
+        self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device) if o.adversarial else None
         self.in_the_loss = _in_the_loss(run)
 
     @property
@@ -80,11 +82,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
             results = self.forward(x, draw)
-            levels = self.net.config.levels
-            loss = sum(
-                negative_elbo(r, levels[k].lambda_, beta) + o.perceptual * r.perceptual + o.calibration * r.score
-                for k, r in results.items()
-            )
+            loss = sum(self._loss(k, r, beta) for k, r in results.items())
         loss.backward()
         stats = {"images": self.images, "loss": float(loss.detach()), "rate": rate}
         finite = self._clip(stats)
@@ -95,24 +93,50 @@ class Trainer:
             self.skipped += 1
         for k, r in results.items():
             stats[f"mse_{k}"], stats[f"kl_{k}"] = float(r.mse.detach()), float(r.kl.detach().mean())
-            if o.calibration:
-                stats[f"score_{k}"] = float(r.score)
+            if r.drawn:
+                stats[f"score_{k}"] = float(r.score.detach())
             if o.perceptual and k == 0:
                 stats["perceptual"] = float(r.perceptual)
+        if self.adversary and finite:
+            stats["discriminators"] = self._learn_to_judge(results)
         self.step += 1
         stats["skipped"] = self.skipped
         return stats
 
+    def _loss(self, k: int, r: LevelResult, beta: float) -> torch.Tensor:
+        o = self.preset.optimisation
+        loss = negative_elbo(r, self.net.config.levels[k].lambda_, beta) + o.perceptual * r.perceptual
+        loss = loss + o.calibration * r.score
+        if self.adversary and r.drawn:
+            # One of the two samples: the other one is there for the score.
+            count = len(r.drawn.truth)
+            loss = loss + self.adversary.fooling(k, r.drawn.samples[:count], r.drawn.u, loss)
+        return loss
+
+    def _learn_to_judge(self, results: dict[int, LevelResult]) -> float:
+        with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
+            drawn = {k: r.drawn for k, r in results.items() if r.drawn}
+            loss = sum(self.adversary.learn(k, d.samples, d.truth, d.u) for k, d in drawn.items())
+        self.adversary.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self._mean_over_processes(self.adversary.judges.parameters())
+        self.adversary.optimizer.step()
+        return float(loss.detach()) / len(drawn)
+
+    def _mean_over_processes(self, parameters) -> None:
+        """The gradients' mean."""
+        if self.world > 1:
+            for p in parameters:
+                if p.grad is None:
+                    p.grad = torch.zeros_like(p)
+                dist.all_reduce(p.grad)
+                p.grad.div_(self.world)
+
     def _clip(self, stats: dict) -> bool:
-        """Sum the gradients over the processes and clip per level: their sizes differ tenfold."""
+        """Clip per level: the sizes of the gradients differ tenfold."""
         finite = True
         for k, parameters in self.parameters.items():
-            if self.world > 1:
-                for p in parameters:
-                    if p.grad is None:
-                        p.grad = torch.zeros_like(p)
-                    dist.all_reduce(p.grad)
-                    p.grad.div_(self.world)
+            self._mean_over_processes(parameters)
             norm = torch.nn.utils.clip_grad_norm_(parameters, self.preset.optimisation.clip)
             stats[f"grad_{k}"] = float(norm)
             finite &= bool(torch.isfinite(norm))
@@ -134,10 +158,11 @@ class Trainer:
                 net.sigma2[k] = torch.lerp(net.sigma2[k], mse, 0.01)
 
     def state(self) -> dict:
-        return {
+        state = {
             "preset": config.to_json(self.preset), "step": self.step, "skipped": self.skipped,
             "net": self.net.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
+        return state | ({"adversary": self.adversary.state()} if self.adversary else {})
 
     def restore(self, state: dict) -> None:
         if json.loads(state["preset"])["model"] != json.loads(config.to_json(self.preset))["model"]:
@@ -147,6 +172,8 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.adversary and "adversary" in state:
+            self.adversary.restore(state["adversary"])
         self.step, self.skipped = state["step"], state["skipped"]
 
 

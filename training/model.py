@@ -195,6 +195,21 @@ def stage_index(level: config.Level, group: config.Group) -> int:
     return len(level.widths) - 1
 
 
+@dataclass(frozen=True)
+class PlacedGroup:
+    """A group in the decoder; `mixed_before`: one of the stage's blocks runs between it and the group before."""
+
+    index: int
+    mixed_before: bool
+
+
+def placed_groups(level: config.Level, stage: int) -> list[PlacedGroup]:
+    """The groups that the decoder draws at a stage, in order."""
+    here = [i for i, group in enumerate(level.groups) if stage_index(level, group) == stage]
+    grids = [level.groups[i].kind == "grid" for i in here]
+    return [PlacedGroup(i, n > 0 and grids[n] and grids[n - 1]) for n, i in enumerate(here)]
+
+
 class Draw:
     """How the decoder gets z_k: called per group, coarse to fine, with that group's prior.
 
@@ -266,10 +281,11 @@ class Decoder(nn.Module):
             statistics = 2 * model.levels[k + 1].groups[-1].channels
             self.m = nn.Conv2d(statistics, widths[-1], 1)
             self.null = nn.Parameter(torch.zeros(1, statistics, 1, 1))
-        self.stage_of = [stage_index(level, group) for group in level.groups]
+        stage_of = [stage_index(level, group) for group in level.groups]
+        self.groups_at = [placed_groups(level, i) for i in range(len(widths))]
         if self.conditional_prior:
             self.priors = nn.ModuleList(
-                Gather(g, widths[i], cells[i]) for g, i in zip(level.groups, self.stage_of)
+                Gather(g, widths[i], cells[i]) for g, i in zip(level.groups, stage_of)
             )
         elif not self.coarsest:
             # The paper's M_k: from the coarser level's statistics alone.
@@ -277,7 +293,7 @@ class Decoder(nn.Module):
             self.m_only = nn.Sequential(nn.Conv2d(statistics, 128, 1), nn.ReLU(), nn.Conv2d(128, total, 1))
             self.splits = [2 * g.channels for g in level.groups]
         self.scatters = nn.ModuleList(
-            Scatter(g, widths[i], cells[i]) for g, i in zip(level.groups, self.stage_of)
+            Scatter(g, widths[i], cells[i]) for g, i in zip(level.groups, stage_of)
         )
         self.stages = nn.ModuleList(blocks(w, n) for w, n in zip(widths, level.blocks))
         self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
@@ -307,13 +323,16 @@ class Decoder(nn.Module):
         fixed = None
         if not self.coarsest and not self.conditional_prior:
             fixed = self.m_only(statistics).split(self.splits, dim=1)
-        group = 0
         for stage in range(self.deepest, -1, -1):
-            while group < len(self.stage_of) and self.stage_of[group] == stage:
-                z = draw(group, self._prior(group, features, fixed, batch))
-                features = features + self.scatters[group](z.to(features.dtype))
-                group += 1
-            features = self.stages[stage](features)
+            waiting = list(self.stages[stage])
+            for group in self.groups_at[stage]:
+                if group.mixed_before:
+                    # A grid after a grid of the same stride: its prior sees what the neighbours drew before.
+                    features = waiting.pop(0)(features)
+                z = draw(group.index, self._prior(group.index, features, fixed, batch))
+                features = features + self.scatters[group.index](z.to(features.dtype))
+            for block in waiting:
+                features = block(features)
             if stage:
                 features = F.interpolate(self.ups[stage - 1](features), scale_factor=2, mode="nearest")
                 if skips is not None:

@@ -36,7 +36,7 @@ class Given:
 class LevelResult:
     """`x_k`: the picture made; `mse`: per pixel and channel, mean of the items that were not corrupted; `kl`: nats, N;
     `nll`: nats per pixel and channel, up to a constant; `perceptual`: mean LPIPS of the picture, `score`: the
-    logarithm of the energy score of samples for the same condition, where they are trained on."""
+    logarithm of the energy score of samples for the same condition, and `drawn` they themselves, where they are made."""
 
     x_k: torch.Tensor
     mse: torch.Tensor
@@ -44,6 +44,16 @@ class LevelResult:
     kl: torch.Tensor
     perceptual: torch.Tensor | float = 0.0
     score: torch.Tensor | float = 0.0
+    drawn: Drawn | None = None
+
+
+@dataclass
+class Drawn:
+    """Two samples a condition from the priors (2N), the N true pictures, and what they were drawn for."""
+
+    samples: torch.Tensor
+    truth: torch.Tensor
+    u: torch.Tensor
 
 
 def optimal_nll(squared: torch.Tensor, crude: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,8 +78,9 @@ class Step:
     """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
 
     def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None,
-                 calibrate: bool = False):  # fmt: skip
-        self.net, self.mix, self.levels, self.lpips, self.calibrate = net, mix, levels, lpips, calibrate
+                 draws: bool = False):  # fmt: skip
+        """`draws`: whether samples from the priors are made and scored too."""
+        self.net, self.mix, self.levels, self.lpips, self.draws = net, mix, levels, lpips, draws
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> dict[int, LevelResult]:
         """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
@@ -127,20 +138,21 @@ class Step:
         return self._decode(k, posterior, b_k, crude, generator, given)
 
     def _decode(self, k: int, posterior: list[DiagonalGaussian], target, crude, generator, given=None) -> LevelResult:
-        count, score = len(target), 0.0
+        count, score, drawn = len(target), 0.0, None
         if given is None:
             draw = FromPosterior(posterior, self.net.draw_eps(k, count, generator))
             x_k = self.net.decode(k, draw, count)
         else:
-            sampled = self.calibrate and torch.is_grad_enabled()
+            sampled = self.draws and torch.is_grad_enabled()
             kind = PosteriorAndTwoSamples if sampled else FromPosterior
             draw = kind(posterior, self.net.draw_eps(k, kind.copies * count, generator))
             made = self.net.decode(k, draw, count, given.u, self._statistics(k, given, generator), given.trust)
             x_k = made[:count]
             if sampled:
-                score = log_energy_score(made[count : 2 * count], made[2 * count :], target)
+                drawn = Drawn(made[count:], target, given.u)
+                score = log_energy_score(*drawn.samples.chunk(2), target)
         nll, mse = optimal_nll((x_k - target).square().mean((1, 2, 3)), crude)
-        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0), score=score)
+        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0), score=score, drawn=drawn)
 
     def _statistics(self, k: int, given: Given, generator) -> torch.Tensor:
         """Level k+1's, but a learned null for some."""

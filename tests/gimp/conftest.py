@@ -47,7 +47,9 @@ class GimpRunner:
         gimp = ["gimp-console", "-i", "-d", "-f"]
         return self._run(gimp, scripts, variables or {}, plug_ins, keep_profile)
 
-    def window(self, *scripts: str, scenes: str, variables: dict[str, str] | None = None, keep_profile: bool = False) -> dict:
+    def window(
+        self, *scripts: str, scenes: str, variables: dict[str, str] | None = None, keep_profile: bool = False
+    ) -> dict:
         """As `run`, in GIMP with its window on a screen of its own; `scenes` is the file that plays the plug-in's dialogs.
 
         What the scenes noted is in the result under "scenes": the dialog's name and visit ("lapcvae-frame-0") -> facts;
@@ -58,7 +60,8 @@ class GimpRunner:
         played = {
             "PYTHONPATH": "/mnt/tests/driver", "LAPCVAE_DRIVER": f"/mnt/tests/{scenes}", "LAPCVAE_DRIVER_FOLDER": "/mnt/run",
         }  # fmt: skip
-        gimp = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24 -nolisten tcp -nolisten local", f"gimp-{self.name[-3:]}", "--new-instance"]
+        screen = "-screen 0 1400x900x24 -nolisten tcp -nolisten local"
+        gimp = ["xvfb-run", "-a", "-s", screen, self.name, "--new-instance"]
         facts = self._run(gimp, scripts, played | (variables or {}), PROJECT / "gimp_plugin", keep_profile)
         facts["scenes"] = {f.stem: json.loads(f.read_text()) for f in sorted(self.folder.glob("lapcvae-*.json"))}
         return facts

@@ -1,7 +1,6 @@
 """The plug-in in the real GIMP: again, next and previous, keep, and what Check Setup says."""
 
 import pytest
-
 from test_plugin import whole
 
 COMMANDS = ["again", "next", "previous", "keep"]

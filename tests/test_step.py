@@ -1,0 +1,140 @@
+"""One training step: conditions, likelihood, samples and their score, discriminators."""
+
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+import small  # noqa: E402
+from small import SIZE, TOY  # noqa: E402
+
+from training import pyramid  # noqa: E402
+from training.adversary import Adversary  # noqa: E402
+from training.config import Mix  # noqa: E402
+from training.energy_score import log_energy_score  # noqa: E402
+from training.model import LapCVAE  # noqa: E402
+from training.step import Step, negative_elbo, optimal_nll  # noqa: E402
+
+
+def _conditions(mix):
+    """What every level is given and results, on clean pictures, with everything recorded."""
+    net = small.alive(LapCVAE(TOY))
+    step = Step(net, mix, (0, 1, 2))
+    seen = []
+    original = step._given
+    step._given = lambda *args: seen.append((args, original(*args))) or seen[-1][1]
+    x = torch.rand(64, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    results = step(x, torch.Generator().manual_seed(1))
+    return pyramid.gaussians(x, 2), seen, results
+
+
+@pytest.mark.parametrize("mix", [Mix(1, 0), Mix(0, 1), Mix(0, 0)], ids=["true", "own chain", "corrupted"])
+def test_conditions_are_what_the_mix_says(mix):
+    b, seen, results = _conditions(mix)
+    assert [args[0] for args, _ in seen] == [2, 1]
+    for (k, _, x_k, *_), given in seen:
+        n = SIZE >> (k - 1)
+        assert given.u.shape == (64, 3, n, n) and given.trust.shape == (64, 1, n, n)
+        assert torch.equal(given.u, pyramid.u(given.picture))
+        if mix.true or mix.own_chain:
+            assert torch.equal(given.picture, b[k] if mix.true else x_k) and (given.trust == 0).all()
+        else:
+            assert (given.picture - b[k]).abs().amax((1, 2, 3)).min() > 0
+            strengths = given.trust[:, 0, 0, 0]
+            assert (given.trust == strengths[:, None, None, None]).all()
+            assert 0 <= strengths.min() < 0.2 and 0.8 < strengths.max() <= 1
+    assert {k: tuple(r.x_k.shape[2:]) for k, r in results.items()} == {2: (4, 4), 1: (8, 8), 0: (16, 16)}
+
+
+def test_a_mix_has_about_the_shares_that_it_says():
+    b, seen, _ = _conditions(Mix(0.4, 0.4))
+    (k, _, x_k, own, crude, *_), given = seen[0]
+    assert not (own & crude).any() and 15 < own.sum() < 37 and 5 < crude.sum() < 21
+    assert torch.equal(given.picture[own], x_k[own]) and torch.equal(given.picture[~own & ~crude], b[k][~own & ~crude])
+    assert (given.trust[~crude] == 0).all() and (given.trust[crude] > 0).all()
+
+
+def test_no_gradient_goes_through_the_condition():
+    net = small.alive(LapCVAE(TOY)).train()
+    results = Step(net, Mix(0, 1), (0, 1, 2))(torch.rand(4, 3, SIZE, SIZE), torch.Generator().manual_seed(0))
+    negative_elbo(results[0], 1.0, 1.0).backward()
+    assert all(p.grad is None or (p.grad == 0).all() for k in (1, 2) for p in net.level(k).parameters())
+    assert all(p.grad is not None for n, p in net.level(0).named_parameters() if "null" not in n)
+
+
+def test_the_likelihood_has_the_best_variance_for_clean_and_crude_items_apart():
+    squared = torch.tensor([0.01, 0.03, 0.5, 0.7])
+    crude = torch.tensor([False, False, True, True])
+    nll, mse = optimal_nll(squared, crude)
+    assert float(mse) == pytest.approx(0.02)
+    assert float(nll) == pytest.approx(0.25 * (np.log(0.02) + np.log(0.6)), abs=1e-4)
+    # With sigma^2 = the mean squared error, the Gaussian nll is .5 log sigma^2 up to the constant .5 (1 + log 2 pi).
+    normal = torch.distributions.Normal(0, 0.02**0.5)
+    sample = torch.tensor([0.01**0.5, 0.03**0.5])
+    wanted = -normal.log_prob(sample).mean() - 0.5 * (1 + np.log(2 * np.pi))
+    assert float(optimal_nll(squared[:2], crude[:2])[0]) == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_the_energy_score_is_lowest_for_samples_that_vary_as_the_truth():
+    generator = torch.Generator().manual_seed(0)
+    normal = lambda: torch.randn((16, 3, 32, 32), generator=generator)  # noqa: E731
+    truth, first, second = normal(), normal(), normal()
+    scores = {s: float(log_energy_score(s * first, s * second, truth)) for s in (0.0, 0.6, 1.0, 1.6)}
+    assert min(scores, key=scores.get) == 1.0
+    # As much spread in every pixel, but the same one everywhere: the means over some pixels tell.
+    flat = lambda: normal()[:, :, :1, :1].expand(-1, -1, 32, 32)  # noqa: E731
+    assert float(log_energy_score(flat(), flat(), truth)) > scores[1.0] + 0.05
+
+
+def test_samples_of_a_step_are_two_more_copies_and_leave_the_reconstruction_as_it_is():
+    net = small.alive(LapCVAE(TOY)).train()
+    x = torch.rand(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    results = Step(net, Mix(1, 0), (0, 1, 2), draws=True)(x, torch.Generator().manual_seed(1))
+    assert results[2].drawn is None
+    for k in (0, 1):
+        drawn = results[k].drawn
+        first, second = drawn.samples.chunk(2)
+        assert first.shape == second.shape == drawn.truth.shape == results[k].x_k.shape
+        apart = (first - second).abs().amax((1, 2, 3))
+        assert apart.min() > 0 and (first - results[k].x_k).abs().amax((1, 2, 3)).min() > 0
+        assert torch.equal(drawn.truth, pyramid.gaussians(x, 2)[k])
+    results[0].score.backward()
+    assert all(p.grad is None or not p.grad.any() for p in net.encoders[0].parameters())
+    assert all(p.grad is not None for p in net.decoders[0].priors.parameters())
+
+
+def _adversary(weight=0.5):
+    torch.manual_seed(0)
+    net = small.alive(LapCVAE(TOY)).train()
+    x = torch.rand(8, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    results = Step(net, Mix(1, 0), (0, 1, 2), draws=True)(x, torch.Generator().manual_seed(1))
+    return Adversary(net, (0, 1, 2), weight, "cpu"), net, results
+
+
+def test_the_discriminators_gradient_has_the_share_that_was_asked_for():
+    adversary, net, results = _adversary(0.5)
+    drawn = results[0].drawn
+    other = negative_elbo(results[0], 1.0, 1.0)
+    fooling = adversary.fooling(0, drawn.samples[:8], drawn.u, other)
+    of_other, of_this = (
+        torch.autograd.grad(loss, net.decoders[0].last.weight, retain_graph=True)[0].norm() for loss in (other, fooling)
+    )
+    assert float(of_this / of_other) == pytest.approx(0.5, rel=1e-3)
+    fooling.backward()
+    assert all(p.grad is None for p in adversary.judges.parameters())
+
+
+def test_a_discriminator_learns_to_tell_samples_from_pictures():
+    adversary, _, results = _adversary()
+    drawn = results[1].drawn
+    samples = drawn.samples.detach()
+    losses = []
+    for _ in range(30):
+        loss = adversary.learn(1, samples, drawn.truth, drawn.u)
+        adversary.optimizer.zero_grad()
+        loss.backward()
+        adversary.optimizer.step()
+        losses.append(float(loss.detach()))
+    # Hinge: 2 for a judge who knows nothing.
+    assert losses[0] > 1.5 and losses[-1] < 0.7
