@@ -17,7 +17,7 @@ from .model import LapCVAE
 WIDTH = 64
 # A level is folded to about this many cells a side before the first convolution.
 CELLS = 32
-LEARNING_RATE = 2e-4
+LEARNING_RATE = 4e-4
 MOST_WEIGHT = 100.0
 
 

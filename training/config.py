@@ -193,11 +193,10 @@ FACES_128 = Model(
             stem=2, widths=(64, 96, 128), blocks=(1, 2, 2), groups=(grid(4, 8), grid(4, 8), grid(3, 4), grid(3, 4)),
             gain=0.08, lambda_=0.15,
         ),
-        # Structure is decided at 32 px: this level is the widest, has a latent that all cells share, and draws its cells
-        # in four steps, each seeing the ones before.
+        # Structure is decided at 32 px: this level is the widest and has a latent that all cells share.
         Level(
-            stem=1, widths=(64, 128, 192, 192), blocks=(1, 2, 4, 1),
-            groups=(Group("global", 16), grid(16, 8), grid(4, 4), grid(4, 4), grid(4, 4)), gain=0.11, lambda_=0.25,
+            stem=1, widths=(64, 128, 192, 192), blocks=(1, 2, 2, 1),
+            groups=(Group("global", 16), grid(16, 8), grid(12, 4)), gain=0.11, lambda_=0.25,
         ),
         Level(stem=1, widths=(64, 128, 128), blocks=(1, 2, 2), groups=(Group("global", 32), grid(16, 4), grid(8, 2)),
               # Never sampled without a picture: what it keeps counts for more than what its prior can draw.

@@ -6,6 +6,7 @@ import chosen
 import records
 from gi.repository import Gimp
 from images import one_undo_step
+
 from lapcvae.protocol.errors import LapcvaeError
 
 

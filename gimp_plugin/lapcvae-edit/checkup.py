@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gi.repository import Gimp
+
 from lapcvae.protocol import client, paths
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.messages import Status, StatusRequest

@@ -7,6 +7,7 @@ import contextlib
 import records
 from gi.repository import Gimp
 from images import all_layers, every_layer
+
 from lapcvae.protocol.errors import LapcvaeError
 
 

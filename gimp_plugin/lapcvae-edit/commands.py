@@ -12,6 +12,8 @@ import records
 from gi.repository import Gimp
 from host import LayerHost
 from images import one_undo_step
+from records import Asked, CoarseRecord, Source
+
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Frame, Size
@@ -25,7 +27,6 @@ from lapcvae.protocol.messages import (
     Settings,
     Variant,
 )
-from records import Asked, CoarseRecord, Source
 
 # As many as the argument `seed` of GIMP's procedures can have.
 SEEDS = 2**31

@@ -7,9 +7,10 @@ import dataclasses
 import layers
 import records
 from gi.repository import Gimp
+from records import CoarseRecord
+
 from lapcvae.protocol.geometry import Box
 from lapcvae.protocol.messages import Array
-from records import CoarseRecord
 
 
 class LayerHost:

@@ -18,9 +18,8 @@ import gi  # noqa: E402
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
-
 import library  # noqa: E402
+from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
 
 COARSE = "plug-in-lapcvae-coarse"
 GENERATE = "plug-in-lapcvae-generate"
@@ -36,6 +35,7 @@ try:
     import browse
     import checkup
     import commands
+
     from lapcvae.protocol.errors import Cancelled, LapcvaeError
     from lapcvae.protocol.geometry import LARGEST_COORDINATE, Frame
     from lapcvae.protocol.messages import MOST_VARIANTS, Settings

@@ -10,6 +10,7 @@ import hashlib
 import math
 
 from gi.repository import Babl, Gegl, Gimp
+
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Size
 from lapcvae.protocol.messages import Array, Photo, PixelFormat

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import layers
 from gi.repository import Gimp
 from images import all_layers
+
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
 from lapcvae.protocol.messages import Array, Coarse, Settings
