@@ -7,6 +7,7 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo with this paint in it is,
    and a sample can be made to agree with it without ringing.
 3. Each finer level: `z = prior + T sigma eps` inside S, the photo's posterior outside; decode; the photo back outside S.
+   Inside S too the photo's posterior can stay, wholly or in part (`structure`): its detail in the painting's colours.
 4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
 """
 
@@ -104,7 +105,7 @@ def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
 class Masks:
     """`m`: composited, S x S, 1 on what is painted. `far`: distance from it in model pixels. `reach`: where m ends.
 
-    `s[k]`: per level and group, the latents that are drawn anew, 1 x 1 x h x w. `weight[k]`: level k's picture, 1 where
+    `s[k]`: per level and group, the share of every latent that is drawn anew, 1 x 1 x h x w. `weight[k]`: level k's picture, 1 where
     the sample counts and 0 where the photo is put back, h x w x 1.
     """
 
@@ -115,7 +116,7 @@ class Masks:
     weight: list[np.ndarray]
 
 
-def make_masks(engine: Engine, paint: Paint, grow: float) -> Masks:
+def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0) -> Masks:
     size, K = engine.bundle.size, engine.bundle.K
     cell = float(1 << paint.level)
     painted = paint.cover > 0
@@ -129,7 +130,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float) -> Masks:
         level = engine.bundle.levels[k]
         block = 1 << k
         touched = m.reshape(size // block, block, size // block, block).max((1, 3)) > 0
-        s.append([_latent_mask(touched, painted, group, level.size) for group in level.groups])
+        s.append([(1 - np.float32(structure)) * _latent_mask(touched, painted, group, level.size) for group in level.groups])
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
         fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
         weight.append(fade[:, :, None].astype(np.float32))
@@ -186,13 +187,13 @@ class Plan:
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
-              seed: int) -> Plan:  # fmt: skip
+              seed: int, structure: float = 0.0) -> Plan:  # fmt: skip
     if not 1 <= paint.level <= engine.bundle.K:
         raise LapcvaeError(
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
     b_j = encoded.b[paint.level]
-    masks = make_masks(engine, paint, grow)
+    masks = make_masks(engine, paint, grow, structure)
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)

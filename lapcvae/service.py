@@ -124,7 +124,7 @@ class Service:
         paint = read_paint(engine, host, request, encoded)
         s = request.settings
         plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
-                              seed=s.seed)  # fmt: skip
+                              seed=s.seed, structure=s.structure)  # fmt: skip
         with ThreadPoolExecutor(self.threads) as pool:
             drawing = Drawing(pool, plan, s.count, self.threads)
             try:

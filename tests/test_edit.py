@@ -253,6 +253,21 @@ def test_no_temperature_no_difference_but_grain(one_service):
     assert len(set(data_of(run(one_service, photo, strokes(photo), settings=settings)[1]))) == 1
 
 
+def test_with_all_of_the_photos_structure_nothing_is_drawn(one_service):
+    photo = photo_of()
+    kept = dataclasses.replace(EXACT, structure=1.0, texture=False)
+    _, variants = run(one_service, photo, strokes(photo), settings=kept)
+    _, others = run(one_service, photo, strokes(photo), settings=dataclasses.replace(kept, seed=8))
+    assert len({v.pixels.data for v in (*variants, *others)}) == 1
+    half = dataclasses.replace(kept, structure=0.5)
+    apart = []
+    for settings in (half, dataclasses.replace(half, structure=0.0)):
+        _, variants = run(one_service, photo, strokes(photo), settings=settings)
+        first, second = (service.from_array(v.pixels).astype(float) for v in variants)
+        apart.append(np.abs(first - second).mean())
+    assert 0 < apart[0] < apart[1]
+
+
 def test_a_reconstruction_comes_from_latents_alone(engine):
     b_0 = (toy.portrait(64, 64) / 255).astype(np.float32)
     encoded = edit.encode(engine, b_0)
