@@ -105,8 +105,8 @@ def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
 class Masks:
     """`m`: composited, S x S, 1 on what is painted. `far`: distance from it in model pixels. `reach`: where m ends.
 
-    `s[k]`: per level and group, the share of every latent that is drawn anew, 1 x 1 x h x w. `weight[k]`: level k's picture, 1 where
-    the sample counts and 0 where the photo is put back, h x w x 1.
+    `s[k]`: per level and group, the share of every latent that is drawn anew, 1 x 1 x h x w. `weight[k]`: level k's
+    picture, 1 where the sample counts and 0 where the photo is put back, h x w x 1.
     """
 
     m: np.ndarray

@@ -137,13 +137,13 @@ class Settings:
     temperature: float = 0.7
     # 0: take the painting exactly; 1: it is crude, make it realistic.
     realism: float = 0.5
-    # How much of the photo's own structure below the painted level stays where it was painted: 0 = all is drawn anew (a
-    # beard, glasses taken off), 1 = all of it in the new colours (hair stays the same hair).
-    structure: float = 0.0
     # How many cells of the painted level the mask M falls to 0 across.
     grow: float = 1.0
     # Give changed content the texture and grain of the untouched skin around it, above the model's resolution.
     texture: bool = True
+    # How much of the photo's own structure below the painted level stays where it was painted: 0 = all is drawn anew (a
+    # beard, glasses taken off), 1 = all of it in the new colours (hair stays the same hair).
+    structure: float = 0.0
 
     def __post_init__(self):
         _require(
