@@ -88,7 +88,7 @@ def _worker() -> Finding:
     except StopIteration:
         return Finding("Worker", "failed", "It did not tell its state.", REPAIR)
     models = facts.get("models") or {}
-    found = ", ".join(f"{name} ({folder})" for name, folder in models.items())
+    found = ", ".join(f"{name} ({about['folder']})" for name, about in models.items())
     if not found:
         return Finding("Worker", "failed", f"process {pid} answers, but finds no model", REPAIR)
     return Finding("Worker", "ok", f"{facts.get('version')}, process {pid}; models: {found}")
