@@ -60,3 +60,12 @@ def rows(*lines: tuple[str, Gtk.Widget, str]) -> Gtk.Grid:
         if unit:
             grid.attach(Gtk.Label(label=unit, xalign=0.0), 2, row, 1, 1)
     return grid
+
+
+def align(*grids: Gtk.Grid) -> None:
+    """Give the labels of several `rows` one width."""
+    labels = Gtk.SizeGroup(mode=Gtk.SizeGroupMode.HORIZONTAL)
+    for grid in grids:
+        for child in grid.get_children():
+            if grid.child_get_property(child, "left-attach") == 0:
+                labels.add_widget(child)

@@ -225,7 +225,11 @@ class FrameCanvas(Gtk.Layout):
         if self._base_of != (self._view, width, height):
             self._base, self._base_of = self._photo_in_view(width, height), (self._view, width, height)
         picture = Picture(width, height, self._base)
-        self._draw_frame(picture)
+        if self.clicked is None:
+            self._draw_frame(picture)
+        # Nothing covers the eyes that are to be clicked.
+        for point in self.clicked or ():
+            _mark_eye(picture, self._view.to_widget(*point))
         data = GLib.Bytes.new(bytes(picture.data))
         self._image.set_from_pixbuf(
             GdkPixbuf.Pixbuf.new_from_bytes(data, GdkPixbuf.Colorspace.RGB, False, 8, width, height, width * 3)
@@ -280,16 +284,14 @@ class FrameCanvas(Gtk.Layout):
             picture.disc(point, 6.5, BLACK)
             picture.disc(point, 5, WHITE)
         for point in () if self.eyes is None else frame.eyes(self.eyes):
-            _mark_eye(picture, view.to_widget(*point), EYE_COLOUR)
-        for point in self.clicked or ():
-            _mark_eye(picture, view.to_widget(*point), WHITE)
+            _mark_eye(picture, view.to_widget(*point))
 
     def _set_cursor(self, name: str) -> None:
         if window := self.get_bin_window():
             window.set_cursor(Gdk.Cursor.new_from_name(self.get_display(), name))
 
 
-def _mark_eye(picture: Picture, point, colour) -> None:
+def _mark_eye(picture: Picture, point) -> None:
     picture.ring(point, 7, 3.6, BLACK)
-    picture.ring(point, 7, 1.8, colour)
-    picture.disc(point, 1.6, colour)
+    picture.ring(point, 7, 1.8, EYE_COLOUR)
+    picture.disc(point, 1.6, EYE_COLOUR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import traceback
 from dataclasses import dataclass
 
@@ -11,15 +10,15 @@ import background
 import chosen
 import commands
 import dialogs
+import models
 import records
 from dialogs import FAR, NEAR
 from frame_canvas import FrameCanvas
 from gi.repository import Gimp, Gtk
 from host import LayerHost
-from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
-from lapcvae.protocol.messages import Coarse, CoarseRequest, Status, StatusRequest
+from lapcvae.protocol.messages import Coarse, CoarseRequest
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, from_clicked_eyes, proposed_frame
 
 # Response of the dialog when the worker has made the coarse picture.
@@ -32,7 +31,7 @@ HINT = (
     "expects the eyes: drag them onto the eyes. Wheel: scale, with Shift: turn, with Ctrl: zoom."
 )
 FIRST_EYE = "Click the centre of one eye (Ctrl and wheel: zoom; Escape: leave it)."
-SECOND_EYE = "Click the centre of the other eye."
+SECOND_EYE = "Now the centre of the other eye."
 
 
 @dataclass(frozen=True)
@@ -95,30 +94,6 @@ def eyes_of_path(image: Gimp.Image, photo: Gimp.Layer) -> list[tuple[float, floa
     return found
 
 
-def ask_models() -> tuple[list[Model], str]:
-    """The usable models, and the name of the default one; from the worker, which is started if need be."""
-    with client.connect(client_pid=os.getppid()) as connection:
-        facts = next(m for m in connection.ask(StatusRequest(), _Nobody()) if isinstance(m, Status)).facts
-    usable = {name: about for name, about in facts["models"].items() if "problem" not in about}
-    if not usable:
-        problems = [about["problem"] for about in facts["models"].values()]
-        raise LapcvaeError(
-            problems[0] if problems else "No model is installed.", "Choose Filters > LapCVAE > Check Setup to see more."
-        )
-    models = [
-        Model(name, about["title"], about["size"], about["K"], Eyes(**about["eyes"]) if about["eyes"] else None)
-        for name, about in usable.items()
-    ]
-    return models, facts["model"]
-
-
-class _Nobody:
-    """The host of a request that asks nothing."""
-
-    def cancelled(self) -> bool:
-        return False
-
-
 class FrameDialog:
     """`choice`: what is chosen now, beside the frame."""
 
@@ -128,6 +103,8 @@ class FrameDialog:
         self._brush = Gimp.context_get_brush_size()
         self.choice = remembered
         self._models: dict[str, Model] = {}
+        # Why there are none.
+        self._trouble: LapcvaeError | None = None
         self._host: background.MainThreadHost | None = None
         self._made: tuple[CoarseRequest, Coarse] | None = None
         self._filling = False
@@ -135,12 +112,11 @@ class FrameDialog:
             NAME, "Make Coarse Layer", _Cancel=Gtk.ResponseType.CANCEL, _OK=Gtk.ResponseType.OK
         )
         self._dialog.set_default_response(Gtk.ResponseType.OK)
-        box.pack_start(self._message_bar(), False, False, 0)
         columns = Gtk.Box(spacing=FAR)
         columns.pack_start(self._left(), True, True, 0)
         columns.pack_start(self._right(), False, False, 0)
         box.pack_start(columns, True, True, 0)
-        self._dialog.set_default_size(920, 660)
+        self._dialog.set_default_size(960, 700)
         self._dialog.show_all()
         self._canvas.grab_focus()
         self._changed()
@@ -165,7 +141,7 @@ class FrameDialog:
     # --- the widgets ---
 
     def _message_bar(self) -> Gtk.InfoBar:
-        self._bar = _named(Gtk.InfoBar(no_show_all=True), "message-bar")
+        self._bar = _named(Gtk.InfoBar(no_show_all=True, valign=Gtk.Align.START), "message-bar")
         self._message = _named(dialogs.text(), "message")
         self._message.show()
         self._bar.get_content_area().add(self._message)
@@ -177,8 +153,12 @@ class FrameDialog:
     def _left(self) -> Gtk.Box:
         self._canvas = _named(FrameCanvas(self._photo, self._first, self._changed), "canvas")
         self._canvas.get_accessible().set_name("The photo with the frame")
+        # Over the photo, so that nothing moves under the mouse when a message comes or goes.
+        over = Gtk.Overlay()
+        over.add(self._canvas)
+        over.add_overlay(self._message_bar())
         around = Gtk.Frame(shadow_type=Gtk.ShadowType.IN)
-        around.add(self._canvas)
+        around.add(over)
         buttons = Gtk.Box(spacing=NEAR)
         for label, name, work in (
             ("_Zoom to Frame", "zoom", self._canvas.zoom_to_frame), ("_Whole Photo", "whole", self._canvas.whole_photo)
@@ -186,9 +166,10 @@ class FrameDialog:
             button = _named(Gtk.Button(label=label, use_underline=True), name)
             button.connect("clicked", lambda _, work=work: work())
             buttons.pack_start(button, False, False, 0)
-        self._hint = _named(dialogs.text(HINT), "hint")
-        # Room for the longest hint, so that the photo does not jump when the hint changes.
-        self._hint.set_lines(3)
+        # As high as the longest hint, so that nothing moves when the hint changes.
+        self._hint = _named(Gtk.Stack(hhomogeneous=False), "hint")
+        for words in (HINT, FIRST_EYE, SECOND_EYE):
+            self._hint.add_named(dialogs.text(words), words)
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=NEAR)
         box.pack_start(around, True, True, 0)
         box.pack_start(buttons, False, False, 0)
@@ -196,11 +177,10 @@ class FrameDialog:
         return box
 
     def _right(self) -> Gtk.Box:
-        box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR)
+        box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR, hexpand=False)
         box.pack_start(dialogs.section("Frame", self._frame_box()), False, False, 0)
         box.pack_start(dialogs.section("Coarse Layer", self._layer_box()), False, False, 0)
-        self._facts = _named(dialogs.text(width=36), "facts")
-        box.pack_start(self._facts, False, False, 0)
+        dialogs.align(self._frame_rows, self._layer_rows)
         self._busy = Gtk.Box(spacing=NEAR, no_show_all=True)
         self._busy_text = _named(dialogs.text(), "busy")
         for widget in (Gtk.Spinner(active=True), self._busy_text):
@@ -231,14 +211,12 @@ class FrameDialog:
             )
         ]  # fmt: skip
         x, y, side, angle = self._spins
+        self._frame_rows = dialogs.rows(
+            ("Centre _X:", x, "px"), ("Centre _Y:", y, "px"), ("Si_de:", side, "px"), ("_Angle:", angle, "\N{DEGREE SIGN}")
+        )
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=NEAR)
         box.pack_start(buttons, False, False, 0)
-        box.pack_start(
-            dialogs.rows(
-                ("Centre _X:", x, "px"), ("Centre _Y:", y, "px"), ("Si_de:", side, "px"),
-                ("_Angle:", angle, "\N{DEGREE SIGN}"),
-            ), False, False, 0,
-        )  # fmt: skip
+        box.pack_start(self._frame_rows, False, False, 0)
         return box
 
     def _spin(self, name: str, least: float, most: float, step: float) -> Gtk.SpinButton:
@@ -248,9 +226,10 @@ class FrameDialog:
         spin.connect("value-changed", self._on_number)
         return spin
 
-    def _layer_box(self) -> Gtk.Grid:
+    def _layer_box(self) -> Gtk.Box:
         self._model = _named(Gtk.ComboBoxText(), "model")
         self._level = _named(Gtk.ComboBoxText(), "level")
+        self._level.set_tooltip_text("How many coarse cells lie across the frame")
         self._smooth = _named(Gtk.RadioButton(label="Smoo_th", use_underline=True), "smooth")
         blocks = Gtk.RadioButton(label="_Blocks", use_underline=True, group=self._smooth)
         self._blocks = _named(blocks, "blocks")
@@ -261,11 +240,17 @@ class FrameDialog:
         self._model.connect("changed", self._on_model)
         self._level.connect("changed", self._on_choice)
         self._smooth.connect("toggled", self._on_choice)
-        self._layer_rows = dialogs.rows(("_Model:", self._model, ""), ("_Cells:", self._level, ""), ("Shown as:", styles, ""))
+        self._layer_rows = dialogs.rows(
+            ("_Model:", self._model, ""), ("_Cells:", self._level, ""), ("Shown as:", styles, "")
+        )
         for column in (0, 1):
             # Only worth a line where there is something to choose.
             self._layer_rows.get_child_at(column, 0).set_no_show_all(True)
-        return self._layer_rows
+        self._facts = _named(dialogs.text(width=36), "facts")
+        box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR)
+        box.pack_start(self._layer_rows, False, False, 0)
+        box.pack_start(self._facts, False, False, 0)
+        return box
 
     # --- what the user does ---
 
@@ -318,7 +303,7 @@ class FrameDialog:
 
     def _present_model(self) -> Model:
         if not self._models:
-            raise LapcvaeError("No model is there yet.", "Wait until LapCVAE has started.")
+            raise self._trouble or LapcvaeError("LapCVAE is still starting.", "Try again in a moment.")
         return self._models[self._model.get_active_id()]
 
     def _present_level(self) -> int:
@@ -331,23 +316,24 @@ class FrameDialog:
     def _changed(self) -> None:
         """Something was chosen or dragged: show it everywhere."""
         frame = self._canvas.frame
-        self._bar.hide()
+        if not self._trouble:
+            self._bar.hide()
         with self._filled():
             for spin, value in zip(self._spins, (frame.cx, frame.cy, frame.side, frame.angle)):
                 spin.set_value(value)
             self._place.set_active(self._canvas.clicked is not None)
         clicked = self._canvas.clicked
-        self._hint.set_text(HINT if clicked is None else SECOND_EYE if clicked else FIRST_EYE)
+        self._hint.set_visible_child_name(HINT if clicked is None else SECOND_EYE if clicked else FIRST_EYE)
         if self._models:
             model = self._present_model()
             self._canvas.show_eyes(model.eyes)
             lines = consequences(frame, self._size, model, self._present_level(), self._brush)
             self._facts.set_text("\n\n".join(lines))
 
-    def _say(self, error: LapcvaeError, again: bool = False) -> None:
+    def _say(self, error: LapcvaeError) -> None:
         self._message.set_text(str(error))
-        self._bar.set_message_type(Gtk.MessageType.ERROR if again else Gtk.MessageType.WARNING)
-        self._again.set_visible(again)
+        self._bar.set_message_type(Gtk.MessageType.ERROR if self._trouble else Gtk.MessageType.WARNING)
+        self._again.set_visible(self._trouble is not None)
         self._bar.show()
 
     def _wait(self, words: str) -> None:
@@ -366,23 +352,22 @@ class FrameDialog:
     # --- the worker ---
 
     def _load(self) -> None:
+        self._trouble = None
         self._bar.hide()
         self._wait("Starting LapCVAE")
-        background.start(ask_models, self._loaded, self._failed)
+        background.start(models.usable, self._loaded, self._failed)
 
-    def _loaded(self, answer: tuple[list[Model], str]) -> None:
+    def _loaded(self, answer: tuple[dict[str, Model], str]) -> None:
         if not self._dialog:
             return
         self._wait("")
-        models, default = answer
-        self._models = {model.name: model for model in models}
+        self._models, default = answer
         with self._filled():
-            for model in models:
+            for model in self._models.values():
                 self._model.append(model.name, model.title)
-            wanted = self.choice.model or default
-            self._model.set_active_id(wanted if wanted in self._models else models[0].name)
+            self._model.set_active_id(self.choice.model if self.choice.model in self._models else default)
         for column in (0, 1):
-            self._layer_rows.get_child_at(column, 0).set_visible(len(models) > 1)
+            self._layer_rows.get_child_at(column, 0).set_visible(len(self._models) > 1)
         self._fill_levels()
         self._on_choice()
 
@@ -436,7 +421,9 @@ class FrameDialog:
         if not isinstance(error, LapcvaeError):
             traceback.print_exception(error)
             error = LapcvaeError(f"Something unexpected went wrong ({type(error).__name__}: {error}).", "Please report it.")
-        self._say(error, again=not self._models)
+        if not self._models:
+            self._trouble = error
+        self._say(error)
 
 
 def _cells(n: int) -> str:

@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 # What is left of the light outside the frame, of 256.
-DIMMED = bytes(value * 130 // 256 for value in range(256))
+DIMMED = bytes(value * 150 // 256 for value in range(256))
 
 
 class Picture:

@@ -191,10 +191,11 @@ def _bearing(frame: Frame, point: Point) -> float:
 def consequences(frame: Frame, size: Size, model: Model, level: int, brush: float) -> list[str]:
     """What the user should know of this choice, a sentence or two a line."""
     cell, factor = model.cell(frame.side, level), frame.side / model.size
-    lines = [f"One cell is {cell:.0f} px; your brush is {brush:.0f} px."]
+    n = model.size >> level
+    lines = [f"One of {n} \N{MULTIPLICATION SIGN} {n} cells is {_px(cell)}; your brush is {_px(brush)}."]
     if brush < cell:
         lines[0] += " Paint with a larger brush, or choose finer cells."
-    lines.append(f"Face {frame.side:.0f} px, model {model.size} px: \N{MULTIPLICATION SIGN}{factor:.1f}")
+    lines.append(f"Face {_px(frame.side)}, model {_px(model.size)}: \N{MULTIPLICATION SIGN}{factor:.1f}")
     lines[-1] += ", so results are softer than the photo." if factor > 2 else "."
     if frame.bounds().intersection(size.box).empty:
         lines.append("The frame lies beside the layer. Move it onto the face.")
@@ -203,3 +204,7 @@ def consequences(frame: Frame, size: Size, model: Model, level: int, brush: floa
     if frame.angle % 90:
         lines.append("Outside the turned square the coarse layer is transparent.")
     return lines
+
+
+def _px(length: float) -> str:
+    return f"{length:.0f}\N{NO-BREAK SPACE}px"
