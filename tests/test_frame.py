@@ -172,6 +172,12 @@ def test_dragged_eye_goes_along_and_the_other_stays(i):
     assert dragged(f"eye {i}", FRAME, EYES, eyes[i], eyes[1 - i]) == FRAME
 
 
+def test_frame_never_gets_lost():
+    lost = placing.settled(Frame(-9000.0, 8000.26, 5000.0, 12.34), SIZE)
+    assert numbers(lost) == (-2400, 2400, 2400, 12.3)
+    assert placing.settled(Frame(1.26, 2.0, 1.0), Size(1, 1)) == Frame(1.3, 2.0, 8.0, 0.0)
+
+
 # --- what follows ---
 
 

@@ -10,7 +10,9 @@ COPY = 1
 
 def show(report: str) -> None:
     """Until the user closes it. Needs a screen (`dialogs.can_open`)."""
-    dialog, box = dialogs.dialog("lapcvae-check", "LapCVAE Setup", _Copy=COPY, _Close=Gtk.ResponseType.CLOSE)
+    dialog, box = dialogs.dialog(
+        "lapcvae-check", "LapCVAE Setup", ("copy", "_Copy", COPY), ("close", "_Close", Gtk.ResponseType.CLOSE)
+    )
     dialog.set_default_response(Gtk.ResponseType.CLOSE)
     view = Gtk.TextView(editable=False, cursor_visible=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR)
     view.set_name("lapcvae-check-report")

@@ -21,13 +21,13 @@ def can_open() -> bool:
     return True
 
 
-def dialog(name: str, title: str, **buttons: Gtk.ResponseType) -> tuple[GimpUi.Dialog, Gtk.Box]:
-    """A dialog and the box for its content. `buttons`: label (with a mnemonic) -> response, from left to right."""
+def dialog(name: str, title: str, *buttons: tuple[str, str, int]) -> tuple[GimpUi.Dialog, Gtk.Box]:
+    """A dialog and the box for its content. `buttons`, from left to right: name, label with a mnemonic, response."""
     header = Gtk.Settings.get_default().get_property("gtk-dialogs-use-header")
     made = GimpUi.Dialog(use_header_bar=header, title=title, role=name)
     made.set_name(name)
-    for label, response in buttons.items():
-        Gtk.Dialog.add_button(made, label, response).set_name(f"{name}{label.lower()}")
+    for button, label, response in buttons:
+        Gtk.Dialog.add_button(made, label, response).set_name(f"{name}-{button}")
     box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR, border_width=FAR)
     made.get_content_area().pack_start(box, True, True, 0)
     return made, box

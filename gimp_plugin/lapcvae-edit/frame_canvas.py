@@ -14,7 +14,7 @@ from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size  # noqa: E402
 from overlay import BLACK, WHITE, Picture  # noqa: E402
 from placing import (  # noqa: E402
-    CORNERS, DIGITS, EYES, MOVE, TURN, View, dragged, from_clicked_eyes, grip_at, scaled, turn_grip, turned,
+    CORNERS, EYES, MOVE, TURN, View, dragged, from_clicked_eyes, grip_at, scaled, settled, turn_grip, turned,
 )  # fmt: skip
 
 # Widget pixels that are kept free around the photo, so that the grip for turning can be reached.
@@ -43,7 +43,7 @@ class FrameCanvas(Gtk.Layout):
         super().__init__(can_focus=True, hexpand=True, vexpand=True)
         self._photo, self._changed = photo, changed
         self._size = Size(photo.get_width(), photo.get_height())
-        self.frame, self.eyes, self.clicked = frame, None, None
+        self.frame, self.eyes, self.clicked = settled(frame, self._size), None, None
         self._view, self._fitted = None, True
         # What the mouse holds: (grip or "pan", the frame then, the photo or widget point then).
         self._held = None
@@ -67,7 +67,7 @@ class FrameCanvas(Gtk.Layout):
     # --- what the dialog does ---
 
     def show_frame(self, frame: Frame) -> None:
-        self.frame = frame
+        self.frame = settled(frame, self._size)
         self._show()
 
     def show_eyes(self, eyes: Eyes | None) -> None:
@@ -176,12 +176,7 @@ class FrameCanvas(Gtk.Layout):
             self._changed()
 
     def _set(self, frame: Frame) -> None:
-        try:
-            self.frame = frame.rounded(DIGITS)
-        except LapcvaeError:
-            # Dragged to where no picture can be.
-            return
-        self._show()
+        self.show_frame(frame)
         self._changed()
 
     # --- what is seen ---

@@ -19,18 +19,17 @@ from host import LayerHost
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
 from lapcvae.protocol.messages import Coarse, CoarseRequest
-from placing import DIGITS, SMALLEST_SIDE, Model, consequences, from_clicked_eyes, proposed_frame
+from placing import DIGITS, SMALLEST_SIDE, Model, farthest, consequences, from_clicked_eyes, proposed_frame
 
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1
-# How far from the photo its centre and how large its side can be typed, in sides of the photo.
-FARTHEST = 4
 NAME = "lapcvae-frame"
 HINT = (
     "Drag the frame onto the face; its corners scale it, the round grip above it turns it. The rings show where the model "
     "expects the eyes: drag them onto the eyes. Wheel: scale, with Shift: turn, with Ctrl: zoom."
 )
 FIRST_EYE = "Click the centre of one eye (Ctrl and wheel: zoom; Escape: leave it)."
+BY_BRUSH = "By brush size"
 SECOND_EYE = "Now the centre of the other eye."
 
 
@@ -109,7 +108,7 @@ class FrameDialog:
         self._made: tuple[CoarseRequest, Coarse] | None = None
         self._filling = False
         self._dialog, box = dialogs.dialog(
-            NAME, "Make Coarse Layer", _Cancel=Gtk.ResponseType.CANCEL, _OK=Gtk.ResponseType.OK
+            NAME, "Make Coarse Layer", ("cancel", "_Cancel", Gtk.ResponseType.CANCEL), ("ok", "_OK", Gtk.ResponseType.OK)
         )
         self._dialog.set_default_response(Gtk.ResponseType.OK)
         columns = Gtk.Box(spacing=FAR)
@@ -202,12 +201,12 @@ class FrameDialog:
         buttons = Gtk.Box(spacing=NEAR)
         for button in (self._place, path, reset):
             buttons.pack_start(button, True, True, 0)
-        far = float(FARTHEST * max(self._size.width, self._size.height))
+        far = farthest(self._size)
         self._spins = [
             self._spin(name, least, most, step)
             for name, least, most, step in (
                 ("center-x", -far, far, 1), ("center-y", -far, far, 1),
-                ("side", SMALLEST_SIDE, max(far, SMALLEST_SIDE), 1), ("angle", -180.0, 180.0, 0.5),
+                ("side", SMALLEST_SIDE, far, 1), ("angle", -180.0, 180.0, 0.5),
             )
         ]  # fmt: skip
         x, y, side, angle = self._spins
@@ -230,6 +229,8 @@ class FrameDialog:
         self._model = _named(Gtk.ComboBoxText(), "model")
         self._level = _named(Gtk.ComboBoxText(), "level")
         self._level.set_tooltip_text("How many coarse cells lie across the frame")
+        self._level.append("0", BY_BRUSH)
+        self._level.set_active(0)
         self._smooth = _named(Gtk.RadioButton(label="Smoo_th", use_underline=True), "smooth")
         blocks = Gtk.RadioButton(label="_Blocks", use_underline=True, group=self._smooth)
         self._blocks = _named(blocks, "blocks")
@@ -246,7 +247,7 @@ class FrameDialog:
         for column in (0, 1):
             # Only worth a line where there is something to choose.
             self._layer_rows.get_child_at(column, 0).set_no_show_all(True)
-        self._facts = _named(dialogs.text(width=36), "facts")
+        self._facts = _named(dialogs.text(width=38), "facts")
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR)
         box.pack_start(self._layer_rows, False, False, 0)
         box.pack_start(self._facts, False, False, 0)
@@ -271,14 +272,14 @@ class FrameDialog:
     def _on_path(self, _button) -> None:
         try:
             first, second = eyes_of_path(self._image, self._photo)
-            self._set_frame(from_clicked_eyes(first, second, self._eyes(), self._canvas.frame).rounded(DIGITS))
+            self._set_frame(from_clicked_eyes(first, second, self._eyes(), self._canvas.frame))
         except LapcvaeError as error:
             self._say(error)
 
     def _on_number(self, _spin) -> None:
         if not self._filling:
             cx, cy, side, angle = (spin.get_value() for spin in self._spins)
-            self._set_frame(Frame(cx, cy, side, angle).rounded(DIGITS))
+            self._set_frame(Frame(cx, cy, side, angle))
 
     def _on_model(self, _combo) -> None:
         if not self._filling:
@@ -375,7 +376,7 @@ class FrameDialog:
         model = self._present_model()
         with self._filled():
             self._level.remove_all()
-            self._level.append("0", "By brush size")
+            self._level.append("0", BY_BRUSH)
             for level in range(model.K, 0, -1):
                 self._level.append(str(level), _cells(model.size >> level))
             self._level.set_active_id(str(min(self.choice.level, model.K)))

@@ -15,7 +15,8 @@ Point = tuple[float, float]
 # In widget pixels: how near to a grip counts as on it, and how far above the frame's upper edge the turning grip is.
 REACH = 10.0
 TURN_ARM = 26.0
-SMALLEST_SIDE = 8.0
+# The frame's side in photo pixels, and how far its middle and side reach in sides of the photo.
+SMALLEST_SIDE, FARTHEST = 8.0, 4
 # The frame is set to tenths of a pixel and of a degree, which is what the dialog shows.
 DIGITS = 1
 # A turn with the modifier key stops at multiples of this, in degrees, as in GIMP's own tools.
@@ -179,6 +180,18 @@ def turned(frame: Frame, by: float, stepped: bool = False) -> Frame:
 
 def scaled(frame: Frame, factor: float) -> Frame:
     return replace(frame, side=max(SMALLEST_SIDE, frame.side * factor))
+
+
+def farthest(size: Size) -> float:
+    """The largest coordinate and side that a frame on a photo of that size may have."""
+    return max(float(FARTHEST * max(size.width, size.height)), SMALLEST_SIDE)
+
+
+def settled(frame: Frame, size: Size) -> Frame:
+    """As it is shown: rounded, and not lost in the distance."""
+    far = farthest(size)
+    cx, cy = (min(max(v, -far), far) for v in (frame.cx, frame.cy))
+    return Frame(cx, cy, min(max(frame.side, SMALLEST_SIDE), far), frame.angle).rounded(DIGITS)
 
 
 def _bearing(frame: Frame, point: Point) -> float:

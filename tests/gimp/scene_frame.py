@@ -68,7 +68,7 @@ def message(driver):
 
 
 def press_ok(driver):
-    driver.click(f"{NAME}_ok")
+    driver.click(f"{NAME}-ok")
 
 
 def dragged(driver):
@@ -148,7 +148,7 @@ def by_path(driver):
     driver.facts["reset"] = numbers(driver)
     driver.click(f"{NAME}-path")
     driver.facts["path"] = numbers(driver)
-    driver.click(f"{NAME}_cancel")
+    driver.click(f"{NAME}-cancel")
 
 
 def selected(driver):
@@ -162,6 +162,7 @@ def selected(driver):
     driver.facts["eyes before"] = numbers(driver)
     drag(driver, eye, (eye[0] - 9 * scale(driver), eye[1]))
     driver.facts["eye dragged"] = numbers(driver)
+    yield 0.2
     driver.picture("frame-zoomed")
     driver.window.close()
 
@@ -189,7 +190,7 @@ def broken(driver):
     press_ok(driver)
     yield 0.2
     driver.facts["ok"] = message(driver)
-    driver.click(f"{NAME}_cancel")
+    driver.click(f"{NAME}-cancel")
 
 
 def check(driver):
@@ -198,11 +199,11 @@ def check(driver):
     yield 0.3
     buffer = driver.find("lapcvae-check-report").get_buffer()
     driver.facts["text"] = buffer.get_text(*buffer.get_bounds(), False)
-    driver.click("lapcvae-check_copy")
+    driver.click("lapcvae-check-copy")
     yield 0.2
     driver.facts["copied"] = Gtk.Clipboard.get(Gdk.SELECTION_CLIPBOARD).wait_for_text()
     driver.picture("check")
-    driver.click("lapcvae-check_close")
+    driver.click("lapcvae-check-close")
 
 
 SCENES = {NAME: broken if os.environ.get("LAPCVAE_PYTHON") == "/nowhere/python" else frame, "lapcvae-check": check}

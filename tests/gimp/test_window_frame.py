@@ -1,6 +1,7 @@
 """The dialogs of Make Coarse Layer and Check Setup in GIMP's window, with the mouse and the keyboard."""
 
 import cmath
+import dataclasses
 import json
 import math
 
@@ -146,9 +147,11 @@ def test_dialogs_were_seen(played, gimp):
     assert {"frame-opened.png", "frame-turned.png", "frame-placing.png", "frame-placed.png", "check.png"} <= pictures
 
 
-def test_worker_that_does_not_start_is_told_in_the_dialog(gimp):
-    facts = gimp.window("inside.py", "batch_window_frame.py", scenes="scene_frame.py",
-                        variables={"LAPCVAE_PYTHON": "/nowhere/python"})  # fmt: skip
+def test_worker_that_does_not_start_is_told_in_the_dialog(gimp, tmp_path):
+    # In a folder of its own, so that the pictures of the other run stay.
+    broken = dataclasses.replace(gimp, folder=tmp_path)
+    facts = broken.window("inside.py", "batch_window_frame.py", scenes="scene_frame.py",
+                          variables={"LAPCVAE_PYTHON": "/nowhere/python"})  # fmt: skip
     said = facts["scenes"]["lapcvae-frame-0"]
     assert "failed" not in said, said
     assert "/nowhere/python" in said["said"] and "install.sh" in said["said"]
