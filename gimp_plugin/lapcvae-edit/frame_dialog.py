@@ -24,10 +24,10 @@ from placing import DIGITS, SMALLEST_SIDE, Model, farthest, consequences, from_c
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1
 NAME = "lapcvae-frame"
-HINT = (
-    "Drag the frame onto the face; its corners scale it, the round grip above it turns it. The rings show where the model "
-    "expects the eyes: drag them onto the eyes. Wheel: scale, with Shift: turn, with Ctrl: zoom."
-)
+_DRAG = "Drag the frame onto the face; its corners scale it, the round grip above it turns it."
+_RINGS = "The rings show where the model expects the eyes: drag them onto the eyes."
+_WHEEL = "Wheel: scale, with Shift: turn, with Ctrl: zoom."
+HINT, HINT_WITHOUT_EYES = f"{_DRAG} {_RINGS} {_WHEEL}", f"{_DRAG} {_WHEEL}"
 FIRST_EYE = "Click the centre of one eye (Ctrl and wheel: zoom; Escape: leave it)."
 BY_BRUSH = "By brush size"
 SECOND_EYE = "Now the centre of the other eye."
@@ -167,7 +167,7 @@ class FrameDialog:
             buttons.pack_start(button, False, False, 0)
         # As high as the longest hint, so that nothing moves when the hint changes.
         self._hint = _named(Gtk.Stack(hhomogeneous=False), "hint")
-        for words in (HINT, FIRST_EYE, SECOND_EYE):
+        for words in (HINT, HINT_WITHOUT_EYES, FIRST_EYE, SECOND_EYE):
             self._hint.add_named(dialogs.text(words), words)
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=NEAR)
         box.pack_start(around, True, True, 0)
@@ -323,13 +323,14 @@ class FrameDialog:
             for spin, value in zip(self._spins, (frame.cx, frame.cy, frame.side, frame.angle)):
                 spin.set_value(value)
             self._place.set_active(self._canvas.clicked is not None)
-        clicked = self._canvas.clicked
-        self._hint.set_visible_child_name(HINT if clicked is None else SECOND_EYE if clicked else FIRST_EYE)
+        clicked, hint = self._canvas.clicked, HINT
         if self._models:
             model = self._present_model()
             self._canvas.show_eyes(model.eyes)
+            hint = HINT if model.eyes else HINT_WITHOUT_EYES
             lines = consequences(frame, self._size, model, self._present_level(), self._brush)
             self._facts.set_text("\n\n".join(lines))
+        self._hint.set_visible_child_name(hint if clicked is None else SECOND_EYE if clicked else FIRST_EYE)
 
     def _say(self, error: LapcvaeError) -> None:
         self._message.set_text(str(error))

@@ -207,8 +207,9 @@ def consequences(frame: Frame, size: Size, model: Model, level: int, brush: floa
     n = model.size >> level
     lines = [f"One of {n} \N{MULTIPLICATION SIGN} {n} cells is {_px(cell)}; your brush is {_px(brush)}."]
     if brush < cell:
-        lines[0] += " Paint with a larger brush, or choose finer cells."
-    lines.append(f"Face {_px(frame.side)}, model {_px(model.size)}: \N{MULTIPLICATION SIGN}{factor:.1f}")
+        lines[0] += " Paint with a larger brush" + (", or choose finer cells." if level > 1 else ".")
+    what = "Face" if model.eyes else "Frame"
+    lines.append(f"{what} {_px(frame.side)}, model {_px(model.size)}: \N{MULTIPLICATION SIGN}{factor:.1f}")
     lines[-1] += ", so results are softer than the photo." if factor > 2 else "."
     if frame.bounds().intersection(size.box).empty:
         lines.append("The frame lies beside the layer. Move it onto the face.")

@@ -12,7 +12,7 @@ SPINS = ("center-x", "center-y", "side", "angle")
 
 
 def opened(driver):
-    return lambda: driver.find(f"{NAME}-level").get_active_id() is not None
+    return lambda: driver.find(f"{NAME}-facts").get_text()
 
 
 def at(driver, point):
@@ -148,6 +148,11 @@ def by_path(driver):
     driver.facts["reset"] = numbers(driver)
     driver.click(f"{NAME}-path")
     driver.facts["path"] = numbers(driver)
+    driver.find(f"{NAME}-center-x").set_value(-1500)
+    press_ok(driver)
+    yield lambda: message(driver)
+    driver.facts["outside"] = message(driver)
+    driver.picture("frame-refused")
     driver.click(f"{NAME}-cancel")
 
 

@@ -126,6 +126,10 @@ def test_cancel_changes_nothing(calls, call):
     assert calls[call] == {"status": "CANCEL", "message": calls[call]["message"], "new": 0}
 
 
+def test_what_the_worker_refuses_is_told_in_the_dialog(visits):
+    assert "outside the picture (512 x 512)" in visits[3]["outside"] and "Move it" in visits[3]["outside"]
+
+
 def test_selection_says_where_to_look(visits):
     v = visits[4]
     assert v["first"] == [300, 200, 90, 0]
