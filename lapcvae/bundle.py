@@ -103,12 +103,17 @@ def find(name: str = "", shipped: Path | None = None) -> Path:
     return found[name]
 
 
+def describe(folder: Path) -> Bundle:
+    """What the manifest says, for showing it: its numbers are checked, its files are not. Raises BundleError."""
+    folder = Path(folder)
+    return _Reader(folder, _read_manifest(folder)).bundle()
+
+
 def open_bundle(folder: Path) -> Bundle:
     """Read and verify a bundle; raises BundleError and loads nothing if anything does not fit."""
     folder = Path(folder)
-    manifest = _read_manifest(folder)
-    bundle = _Reader(folder, manifest).bundle()
-    files = _files(folder, manifest)
+    bundle = describe(folder)
+    files = _files(folder, bundle.manifest)
     for level in bundle.levels:
         for name in (level.encode, level.decode):
             if name not in files:

@@ -86,9 +86,12 @@ class Service:
         raise LapcvaeError(f"The request {type(request).__name__} is not known.", "Update LapCVAE.")
 
     def status(self) -> dict:
+        found = bundle.scan(self.models)
         return {
             "version": VERSION, "protocol": PROTOCOL, "pid": os.getpid(), "threads": self.threads,
-            "models": {name: str(folder) for name, folder in bundle.scan(self.models).items()},
+            "models": {name: _about_model(folder) for name, folder in found.items()},
+            # What an empty name stands for.
+            "model": bundle.find("", self.models).name if found else "",
             "open": [e.bundle.name for e in self._engines.values()],
             "photos_encoded": self.photos_encoded, "photos_kept": len(self._encoded),
         }  # fmt: skip
@@ -148,6 +151,17 @@ class Service:
                 self._encoded.popitem(last=False)
         self._encoded.move_to_end(key)
         return self._encoded[key]
+
+
+def _about_model(folder: Path) -> dict:
+    """What whoever chooses among models wants to know; for one that cannot be used, "problem" instead."""
+    try:
+        found = bundle.describe(folder)
+    except LapcvaeError as error:
+        return {"folder": str(folder), "problem": str(error)}
+    eyes = {"y": found.eyes[0], "distance": found.eyes[1]} if found.eyes else None
+    return {"folder": str(folder), "title": found.title, "size": found.size, "K": found.K, "eyes": eyes,
+            "licence": found.licence}  # fmt: skip
 
 
 class Drawing:

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import models
 from gi.repository import Gimp
 
 from lapcvae.protocol import client, paths
 from lapcvae.protocol.errors import LapcvaeError
-from lapcvae.protocol.messages import Status, StatusRequest
 from lapcvae.protocol.version import PROTOCOL, VERSION
 
 REPAIR = "Run ./install.sh --repair in LapCVAE's folder, then start GIMP again."
@@ -72,24 +72,12 @@ def _runtime() -> Iterator[Finding]:
     yield from _doctor(command)
 
 
-class _Nobody:
-    """The host of a request that asks nothing."""
-
-    def cancelled(self) -> bool:
-        return False
-
-
 def _worker() -> Finding:
     try:
-        with client.connect(client_pid=os.getppid()) as connection:
-            facts = next(m for m in connection.ask(StatusRequest(), _Nobody()) if isinstance(m, Status)).facts
-            pid = connection.worker_pid
+        facts, pid = models.status()
     except LapcvaeError as error:
         return Finding("Worker", "failed", error.cause, f"{error.remedy} {REPAIR}".strip())
-    except StopIteration:
-        return Finding("Worker", "failed", "It did not tell its state.", REPAIR)
-    models = facts.get("models") or {}
-    found = ", ".join(f"{name} ({folder})" for name, folder in models.items())
+    found = ", ".join(f"{name} ({about['folder']})" for name, about in facts["models"].items())
     if not found:
         return Finding("Worker", "failed", f"process {pid} answers, but finds no model", REPAIR)
     return Finding("Worker", "ok", f"{facts.get('version')}, process {pid}; models: {found}")

@@ -17,6 +17,7 @@ from records import Asked, CoarseRecord, Source
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Frame, Size
+from lapcvae.protocol.host import Host
 from lapcvae.protocol.messages import (
     Coarse,
     CoarseRequest,
@@ -49,17 +50,27 @@ def make_coarse(
 ) -> Gimp.Layer:
     """Put a coarse layer to paint on directly above the photo layer. `frame` None: the largest centred square."""
     photo = chosen.photo(image, chosen.editable_layer(image, drawables))
-    request = CoarseRequest(
-        layers.photo_of(photo), frame or _largest_frame(photo), level, style, model, layers.painting_dtype(photo)
-    )
-    coarse = _only(Coarse, _ask(request, LayerHost(image, photo, None, request.dtype)))
+    request = coarse_request(photo, frame or _largest_frame(photo), level, style, model)
+    return insert_coarse(image, photo, request, ask_coarse(request, LayerHost(image, photo, None, request.dtype)))
+
+
+def coarse_request(photo: Gimp.Layer, frame: Frame, level: int, style: str, model: str) -> CoarseRequest:
+    return CoarseRequest(layers.photo_of(photo), frame, level, style, model, layers.painting_dtype(photo))
+
+
+def ask_coarse(request: CoarseRequest, host: Host) -> Coarse:
+    """The slow part, which changes nothing."""
+    return _only(Coarse, _ask(request, host))
+
+
+def insert_coarse(image: Gimp.Image, photo: Gimp.Layer, request: CoarseRequest, coarse: Coarse) -> Gimp.Layer:
     with one_undo_step(image):
         x, y = layers.offsets(photo)
         layer = _new_layer(image, f"Coarse, {coarse.b_j.shape[1]} cells across: paint here", coarse.box, True)
         image.insert_layer(layer, photo.get_parent(), image.get_item_position(photo))
         layer.set_offsets(x + coarse.box.x, y + coarse.box.y)
         layers.write_srgb(layer, coarse.shown)
-        records.attach(layer, CoarseRecord.of(coarse, request.frame, style, photo))
+        records.attach(layer, CoarseRecord.of(coarse, request.frame, request.style, photo))
         records.attach_shown(layer, coarse.shown)
     return layer
 
@@ -153,7 +164,7 @@ def _edit_request(
     )
 
 
-def _ask(request: CoarseRequest | EditRequest, host: LayerHost) -> list:
+def _ask(request: CoarseRequest | EditRequest, host: Host) -> list:
     """Everything the runtime answers but its progress, which GIMP shows."""
     answers = []
     # The worker should end after GIMP does, not after this short process.

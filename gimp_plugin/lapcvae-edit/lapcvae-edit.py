@@ -59,10 +59,28 @@ def _model(config: Gimp.ProcedureConfig) -> str:
 
 
 def _make_coarse(run_mode, image, drawables, config):
+    if run_mode == Gimp.RunMode.INTERACTIVE:
+        return _ask_coarse(image, drawables, config)
     return commands.make_coarse(
         image, drawables, config.get_property("level"), _frame(config), config.get_property("style"),
         _model(config),
     )  # fmt: skip
+
+
+def _ask_coarse(image, drawables, config):
+    # GTK is only loaded where a dialog opens; GIMP's console has no screen for it.
+    import frame_dialog
+
+    level = 0 if config.get_property("level-by-brush") else config.get_property("level")
+    remembered = frame_dialog.Choice(level, config.get_property("style"), _model(config))
+    layer, choice, level = frame_dialog.make_coarse(image, drawables, remembered)
+    for name, value in (
+        ("level", level), ("level-by-brush", choice.level == 0), ("style", choice.style), ("model", choice.model),
+        # A frame is about one photo, so the next one does not start with it.
+        ("center-x", 0.0), ("center-y", 0.0), ("side", 0.0), ("angle", 0.0),
+    ):  # fmt: skip
+        config.set_property(name, value)
+    return layer
 
 
 def _generate(run_mode, image, drawables, config):
@@ -98,7 +116,13 @@ def _keep(run_mode, image, drawables, config):
 def _check(run_mode, image, drawables, config):
     text = BROKEN or checkup.report()
     if run_mode != Gimp.RunMode.NONINTERACTIVE:
-        Gimp.message(text)
+        import check_dialog
+        import dialogs
+
+        if dialogs.can_open():
+            check_dialog.show(text)
+        else:
+            Gimp.message(text)
     return text
 
 
@@ -165,6 +189,10 @@ def _describe_coarse(procedure: Gimp.Procedure) -> None:
     styles = {"smooth": "Smooth", "blocks": "Blocks"}
     _add_choice(procedure, "style", "_Style", "How the coarse cells are shown", styles)
     _add_model(procedure)
+    # Of the dialog alone: it is remembered, and not an argument of the procedure.
+    procedure.add_boolean_aux_argument(
+        "level-by-brush", "Level by _brush", "The dialog chooses the level by the size of the brush", True, READ_WRITE
+    )
     procedure.add_layer_return_value("coarse-layer", "Coarse layer", "The layer to paint on", True, READ_WRITE)
 
 
@@ -217,7 +245,7 @@ def _describe_check(procedure: Gimp.Procedure) -> None:
 
 # Of every procedure: what it does, its arguments and results, its menu entry, and its documentation.
 PROCEDURES = {
-    COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer",
+    COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer...",
              "Add a low-resolution version of the face to paint on"),
     GENERATE: (_generate, _describe_generate, "_Generate Variants",
                "Turn what was painted on the coarse layer into sharp variants of the photo"),

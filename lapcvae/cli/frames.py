@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import math
 
 from ..bundle import Bundle
 from ..photo import PhotoFile
 from ..protocol.errors import LapcvaeError
-from ..protocol.geometry import Frame
+from ..protocol.geometry import Eyes, Frame
 
 
 def frame_from_eyes(bundle: Bundle, x1: float, y1: float, x2: float, y2: float) -> Frame:
     """The frame in which the eyes (left and right on the picture) lie where the model expects them."""
     if bundle.eyes is None:
         raise LapcvaeError(f"The model {bundle.name} is not one of faces.", "Give a frame in place of the eyes.")
-    height, distance = bundle.eyes
-    apart = math.hypot(x2 - x1, y2 - y1)
-    if apart < 1:
-        raise LapcvaeError("The two eyes are at the same place.", "Give the centres of both eyes: X1,Y1,X2,Y2.")
-    side = apart / distance
-    angle = math.degrees(math.atan2(y2 - y1, x2 - x1))
-    # From the middle between the eyes to the square's centre: down along the face.
-    down = (0.5 - height) * side
-    cx = (x1 + x2) / 2 - math.sin(math.radians(angle)) * down
-    cy = (y1 + y2) / 2 + math.cos(math.radians(angle)) * down
-    return Frame(round(cx, 2), round(cy, 2), round(side, 2), round(angle, 2))
+    return Frame.from_eyes((x1, y1), (x2, y2), Eyes(*bundle.eyes)).rounded(2)
 
 
 def chosen_frame(args: argparse.Namespace, photo: PhotoFile, bundle: Bundle) -> Frame:
@@ -38,8 +27,7 @@ def eyes_hint(bundle: Bundle, frame: Frame) -> str:
     """Where the model expects the eyes with this frame, as a sentence; empty if it is not a model of faces."""
     if bundle.eyes is None:
         return ""
-    height, distance = bundle.eyes
-    (x1, y1), (x2, y2) = (frame.to_photo(0.5 + sign * distance / 2, height, 1) for sign in (-1, 1))
+    (x1, y1), (x2, y2) = frame.eyes(Eyes(*bundle.eyes))
     return (
         f"With this frame the model expects the eyes at ({x1:.0f}, {y1:.0f}) and ({x2:.0f}, {y2:.0f}) in the photo; "
         "if they are elsewhere, say so with --eyes X1,Y1,X2,Y2."

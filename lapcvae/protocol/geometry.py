@@ -84,6 +84,20 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Eyes:
+    """Where a model of faces expects the eyes: how far down, and how far apart around the middle, in sides of the square."""
+
+    y: float
+    distance: float
+
+    def __post_init__(self):
+        _require(
+            all(isinstance(v, (int, float)) and 0 < v < 1 for v in (self.y, self.distance)),
+            f"Eyes at {self.y} of the square's height and {self.distance} of it apart are not possible.",
+        )
+
+
+@dataclass(frozen=True)
 class Frame:
     """The square that the model sees: centre and side in photo pixels, angle in degrees clockwise on the screen."""
 
@@ -121,6 +135,30 @@ class Frame:
     def largest_centred(cls, size: Size) -> Frame:
         return cls(size.width / 2, size.height / 2, float(min(size.width, size.height)))
 
+    @classmethod
+    def from_eyes(cls, left: tuple[float, float], right: tuple[float, float], eyes: Eyes) -> Frame:
+        """The frame in which the eyes at these photo points (left and right as seen in the frame) are where `eyes` says."""
+        x, y = right[0] - left[0], right[1] - left[1]
+        apart = math.hypot(x, y)
+        _require(apart >= 1, "The two eyes are at the same place.", "Give the centres of both eyes.")
+        # From the middle between the eyes to the square's centre: down along the face.
+        down = (0.5 - eyes.y) / eyes.distance
+        cx, cy = (left[0] + right[0]) / 2 - y * down, (left[1] + right[1]) / 2 + x * down
+        return cls(cx, cy, apart / eyes.distance, math.degrees(math.atan2(y, x)))
+
+    def eyes(self, eyes: Eyes) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Where the left and the right eye should be in the photo."""
+        left, right = (self.to_photo(0.5 + sign * eyes.distance / 2, eyes.y, 1) for sign in (-1, 1))
+        return left, right
+
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """Upper left, upper right, lower right, lower left, as seen in the frame; in photo pixels."""
+        return tuple(self.to_photo(x, y, 1) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1)))
+
+    def rounded(self, digits: int) -> Frame:
+        """The same to so many decimals: as precise as what is shown of it."""
+        return Frame(*(round(v, digits) for v in (self.cx, self.cy, self.side, self.angle)))
+
     def __str__(self) -> str:
         return ",".join(repr(v).removesuffix(".0") for v in (self.cx, self.cy, self.side, self.angle))
 
@@ -148,8 +186,7 @@ class Frame:
 
     def bounds(self) -> Box:
         """The smallest box of whole pixels that covers the square."""
-        corners = [self.to_photo(x, y, 1) for x in (0, 1) for y in (0, 1)]
-        xs, ys = [c[0] for c in corners], [c[1] for c in corners]
+        xs, ys = zip(*self.corners())
         # A hair of tolerance, so that a side of 500 does not become 501 through rounding.
         x, y = math.floor(min(xs) + 1e-6), math.floor(min(ys) + 1e-6)
         return Box(x, y, math.ceil(max(xs) - 1e-6) - x, math.ceil(max(ys) - 1e-6) - y)
