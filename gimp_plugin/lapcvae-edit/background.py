@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from gi.repository import GLib
+
 from lapcvae.protocol.geometry import Box
 from lapcvae.protocol.host import Host
 from lapcvae.protocol.messages import Array

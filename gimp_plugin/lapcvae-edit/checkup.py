@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import models
 from gi.repository import Gimp
 
+import models
 from lapcvae.protocol import client, paths
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.version import PROTOCOL, VERSION

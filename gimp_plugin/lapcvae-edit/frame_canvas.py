@@ -10,12 +10,24 @@ import gi
 gi.require_version("Gdk", "3.0")
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gdk, GdkPixbuf, Gegl, Gimp, GLib, Gtk  # noqa: E402
-from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from lapcvae.protocol.geometry import Box, Eyes, Frame, Size  # noqa: E402
 from overlay import BLACK, WHITE, Picture  # noqa: E402
 from placing import (  # noqa: E402
-    CORNERS, EYES, MOVE, TURN, View, dragged, from_clicked_eyes, grip_at, scaled, settled, turn_grip, turned,
+    CORNERS,
+    EYES,
+    MOVE,
+    TURN,
+    View,
+    dragged,
+    from_clicked_eyes,
+    grip_at,
+    scaled,
+    settled,
+    turn_grip,
+    turned,
 )  # fmt: skip
+
+from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
+from lapcvae.protocol.geometry import Box, Eyes, Frame, Size  # noqa: E402
 
 # Widget pixels that are kept free around the photo, so that the grip for turning can be reached.
 MARGIN = 40

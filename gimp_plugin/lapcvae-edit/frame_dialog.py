@@ -10,16 +10,17 @@ import background
 import chosen
 import commands
 import dialogs
-import models
 import records
 from dialogs import FAR, NEAR
 from frame_canvas import FrameCanvas
 from gi.repository import Gimp, Gtk
 from host import LayerHost
+from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes, proposed_frame
+
+import models
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
 from lapcvae.protocol.messages import Coarse, CoarseRequest
-from placing import DIGITS, SMALLEST_SIDE, Model, farthest, consequences, from_clicked_eyes, proposed_frame
 
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
+from placing import Model
+
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Eyes
 from lapcvae.protocol.messages import Status, StatusRequest
-from placing import Model
 
 
 class _Nobody:
