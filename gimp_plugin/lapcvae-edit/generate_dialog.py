@@ -34,6 +34,7 @@ SLIDERS = ("temperature", "realism", "grow")
 SOURCES = {"layer": "Painted layer only", "visible": "What is visible"}
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
 PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "NVIDIA GPU"}
+PICK = "Put a check mark under the variants that shall become layers, then press Keep as Layers."
 ICONS = {"info": "dialog-information", "warning": "dialog-warning", "error": "dialog-error"}
 
 
@@ -42,7 +43,7 @@ def run(
 ) -> Gimp.GroupLayer | None:
     """Open the dialog with the settings of `edit`; those that it ends with go to `remember`.
 
-    Returns the group that was kept, None if none was. Raises Cancelled if nothing was even generated.
+    Returns the group that was kept, None if none was. Raises Cancelled if nothing was even generated, or the image closed.
     """
     # What is missing altogether is said before any dialog appears.
     selected = chosen.editable_layer(image, drawables)
@@ -56,9 +57,10 @@ def run(
     dialog.show()
     dialog.start()
     dialog.loop.run()
-    remember(dialog.settings.edit())
+    remember(dialog.last)
     dialog.destroy()
-    if dialog.group is None and not dialog.generated:
+    # After a success GIMP writes the settings into the image, too, which has to be there for that.
+    if dialog.group is None and not (dialog.generated and image.is_valid()):
         raise Cancelled()
     return dialog.group
 
@@ -187,7 +189,10 @@ class SettingsPanel(Gtk.Grid):
 
 
 class GenerateDialog(Gtk.Dialog):
-    """`loop` runs until the dialog is done with; `group` is then what was kept, `generated` whether anything arrived."""
+    """`loop` runs until the dialog is done with.
+
+    Then `group` is what was kept, `generated` whether anything arrived, and `last` what the settings were.
+    """
 
     def __init__(self, image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer, edit: commands.Edit):
         super().__init__(title="Generate Variants", role="lapcvae-generate", default_width=WIDTH, default_height=HEIGHT)
@@ -195,6 +200,7 @@ class GenerateDialog(Gtk.Dialog):
         self.loop = GLib.MainLoop()
         self.group: Gimp.GroupLayer | None = None
         self.generated = False
+        self.last = edit
         self.asking = Asking()
         self._image, self._selected, self._photo = image, selected, photo
         # The edit that is being asked for, the one that the previews show, and what is the same for all of them.
@@ -479,6 +485,8 @@ class GenerateDialog(Gtk.Dialog):
         count = len(self.previews.picked)
         layers = f"{count} as Layer{'s' * (count != 1)}" if count else "as Layers"
         self.get_widget_for_response(Gtk.ResponseType.OK).set_label(f"_Keep {layers}")
+        if count and self._message.get_text() == PICK:
+            self._say("", "")
 
     def _key(self, _, event) -> bool:
         # Escape closes an enlarged preview before it closes the dialog.
@@ -489,6 +497,8 @@ class GenerateDialog(Gtk.Dialog):
             self.generate()
         elif response != Gtk.ResponseType.OK or self._keep():
             GLib.source_remove(self._timer)
+            # Now: after the window's own close button its widgets are gone.
+            self.last = self.settings.edit()
             self.hide()
             self.asking.close()
             self.loop.quit()
@@ -497,11 +507,10 @@ class GenerateDialog(Gtk.Dialog):
         """Whether the picked variants are layers now."""
         picked = self.previews.picked
         if not picked:
-            there = bool(self.previews.variants)
-            self._say("info", "Put a check mark under the variants that shall become layers, then press Keep as Layers."
-                      if there else "There are no variants to keep yet. Press Generate first.")  # fmt: skip
+            self._say("info", PICK if self.previews.variants else "There are no variants to keep yet. Press Generate first.")
             return False
         try:
+            self._check_image()
             self.group = commands.insert(self._shown, self._prepared, picked)
         except Exception as error:
             self._say_error(error)
