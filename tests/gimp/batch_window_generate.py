@@ -1,5 +1,6 @@
 # Runs inside GIMP with its window, after inside.py: the dialog of Generate Variants; see test_window_generate.py.
 # scene_generate.py plays the dialogs; which part is told by the name of the case in a file.
+import glob
 import os
 import subprocess
 import time
@@ -39,6 +40,11 @@ def tree(layers_):
 def set_scene(case):
     with open("/mnt/run/case.txt", "w") as file:
         file.write(case)
+
+
+def played():
+    """How many scenes have come to their end."""
+    return len(glob.glob("/mnt/run/lapcvae-*.json"))
 
 
 def dialog(case, image, layer):
@@ -132,13 +138,14 @@ def from_the_menu():
     image.set_selected_layers([coarse])
     Gimp.displays_flush()
     set_scene("image_closed")
+    before = played()
     focus_gimp()
     # Filters > LapCVAE, the last submenu, > _Generate Variants...
     subprocess.run(["xdotool", "mousemove", "427", "12", "click", "1"], check=True)
     for key in ("End", "Up", "Right", "g"):
         time.sleep(0.5)
         subprocess.run(["xdotool", "key", key], check=True)
-    facts = {"ended": wait_until(lambda: os.path.exists("/mnt/run/lapcvae-generate-0.json")), "open": image.is_valid()}
+    facts = {"ended": wait_until(lambda: played() > before), "open": image.is_valid()}
     # What GIMP has to say, it says in a window of its own.
     time.sleep(2)
     facts["windows"] = len(windows("GIMP Message"))
