@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from gi.repository import GLib
+
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled
 from lapcvae.protocol.geometry import Box

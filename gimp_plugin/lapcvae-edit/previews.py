@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import commands
 import gi
 import layers
 
 gi.require_version("Gtk", "3.0")
 gi.require_version("GdkPixbuf", "2.0")
-from gi.repository import GdkPixbuf, Gegl, Gimp, GLib, Gtk  # noqa: E402
+from gi.repository import Babl, GdkPixbuf, Gegl, Gimp, GLib, Gtk  # noqa: E402
+
 from lapcvae.protocol.geometry import Box, Size  # noqa: E402
 from lapcvae.protocol.messages import Prepared, Variant  # noqa: E402
 
@@ -73,13 +75,15 @@ class _Scale:
 class Surroundings:
     """The photo around an edit, and variants in it. The photo's pixels are read once, when this is made."""
 
-    def __init__(self, photo: Gimp.Layer, prepared: Prepared):
-        self._box, self._native = prepared.box, layers.native_name(photo)
-        crop = surroundings(prepared.box, layers.photo_of(photo).size)
+    def __init__(self, task: commands.Task, prepared: Prepared):
+        self._box = prepared.box
+        self._native = _native_name(task.photo, task.request.photo.format.alpha)
+        crop = surroundings(prepared.box, task.request.photo.size)
+        # As the worker gets them.
+        photo = _scratch(self._native, crop, task.host.pixels("photo", crop).data)
         mask = _scratch(layers.MASK_FORMATS[prepared.mask.dtype], prepared.box, prepared.mask.data)
-        whole = photo.get_buffer()
         self._scales = {longest: _Scale.to_fit(crop, longest) for longest in (SMALL, LARGE)}
-        self._photos = {n: s.read(whole, LINEAR, Gegl.AbyssPolicy.CLAMP) for n, s in self._scales.items()}
+        self._photos = {n: s.read(photo, LINEAR, Gegl.AbyssPolicy.CLAMP) for n, s in self._scales.items()}
         self._masks = {n: s.read(mask, "Y float", Gegl.AbyssPolicy.NONE) for n, s in self._scales.items()}
 
     def picture(self, variant: Variant | None, longest: int) -> GdkPixbuf.Pixbuf:
@@ -100,6 +104,13 @@ class Surroundings:
         return picture.composite_color_simple(
             size.width, size.height, GdkPixbuf.InterpType.NEAREST, 255, 8, 0x999999, 0x666666
         )
+
+
+def _native_name(photo: Gimp.Layer, alpha: bool) -> str:
+    """GEGL's name of the photo's format with or without alpha: what is seen of a layer has alpha even where it has none."""
+    own = photo.get_format()
+    model, dtype = Babl.format_get_encoding(own).split(" ")
+    return Babl.get_name(Babl.format_with_space(f"{model.removesuffix('A')}{'A' * alpha} {dtype}", own))
 
 
 def _rectangle(box: Box) -> Gegl.Rectangle:
@@ -175,11 +186,10 @@ class _Preview(Gtk.Box):
 
 
 class Previews(Gtk.Stack):
-    """The photo and all variants as small pictures, or one of them enlarged. `picked_changed` is called without arguments."""
+    """The photo and all variants as small pictures, or one of them enlarged."""
 
     def __init__(self, picked_changed: Callable):
         super().__init__(transition_type=Gtk.StackTransitionType.CROSSFADE, transition_duration=100)
-        self.set_homogeneous(True)
         self._picked_changed = picked_changed
         self._surroundings: Surroundings | None = None
         self._variants: dict[int, Variant] = {}

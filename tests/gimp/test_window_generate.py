@@ -1,20 +1,21 @@
-"""The dialog of Generate Variants in GIMP's own window: pressed, cancelled, and everything else that can happen meanwhile."""
+"""The dialog of Generate Variants in GIMP's own window: pressed, cancelled, and what else can happen meanwhile."""
 
 import re
 
 import pytest
-
 from test_plugin import whole
 
 QUICK = ("kept", "unpainted", "closed_at_once")
-SLOW = ("cancelled", "worker_killed", "closed_while_running", "painting_deleted", "photo_scaled", "plug_in_killed", "image_closed")
+SLOW = (
+    "cancelled", "worker_killed", "closed_while_running", "painting_deleted", "photo_scaled", "plug_in_killed",
+    "image_closed",
+)  # fmt: skip
 
 
 def play(gimp, cases: tuple[str, ...], **variables: str) -> dict:
     """What the batch found out in each case, with what its scene noted under "scene"."""
-    facts = gimp.window(
-        "inside.py", "batch_window_generate.py", scenes="scene_generate.py", variables={"CASES": " ".join(cases), **variables}
-    )
+    variables = {"CASES": " ".join(cases), **variables}
+    facts = gimp.window("inside.py", "batch_window_generate.py", scenes="scene_generate.py", variables=variables)
     for scene in facts["scenes"].values():
         assert "failed" not in scene, f"{scene['case']}: {scene['failed']}\n{facts['said']}"
         facts[scene["case"]]["scene"] = scene
