@@ -29,8 +29,9 @@ LOOKED_AT = 512
 
 
 def surroundings(box: Box, photo: Size) -> Box:
-    """The part of the photo to show an edit of `box` in: a square around it where the photo has room."""
-    side = round(max(LEAST, AROUND * max(box.width, box.height)))
+    """The part of the photo to show an edit of `box` in: a square around it, as far as the photo reaches."""
+    needed = max(box.width, box.height)
+    side = round(min(max(LEAST, AROUND * needed), max(needed, min(photo.width, photo.height))))
     width, height = min(side, photo.width), min(side, photo.height)
     x = min(max(0, box.x + (box.width - width) // 2), photo.width - width)
     y = min(max(0, box.y + (box.height - height) // 2), photo.height - height)
@@ -200,6 +201,9 @@ class Previews(Gtk.Stack):
             min_children_per_line=2, max_children_per_line=8, valign=Gtk.Align.START,
         )  # fmt: skip
         self._add(self._photo)
+        # There is nothing to see around an edit before there is one.
+        self._photo.get_parent().set_no_show_all(True)
+        self._photo.get_parent().hide()
         scrolled = Gtk.ScrolledWindow(hscrollbar_policy=Gtk.PolicyType.NEVER, shadow_type=Gtk.ShadowType.IN)
         scrolled.add(self._flow)
         self.add_named(scrolled, "all")
@@ -222,6 +226,7 @@ class Previews(Gtk.Stack):
         """A new generation: the pictures of the last one stay, faded, until others take their place."""
         self._surroundings, self._variants = surroundings_, {}
         show(self._photo.image, surroundings_.picture(None, SMALL))
+        self._photo.get_parent().show()
         while len(self._cells) < count:
             self._append()
         for index, cell in enumerate(self._cells):

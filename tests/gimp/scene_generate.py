@@ -123,6 +123,7 @@ def unpainted(driver):
     """Nothing is painted: it says so, and Live waits for the first stroke."""
     yield lambda: said(driver)
     driver.facts["said"] = said(driver)
+    yield 0.5
     driver.picture("unpainted")
     driver.click("keep")
     driver.facts["keep"] = said(driver)
