@@ -274,7 +274,11 @@ class Server:
                 if isinstance(request, StatusRequest):
                     host = _WithWorkerFacts(host, self._facts())
                 done = self._service.handle(request, host)
-            log.info("%s: %.3f s", name, time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            if done.cancelled:
+                log.info("%s: cancelled after %.3f s, variants made: %s", name, seconds, done.facts.get("variants", 0))
+            else:
+                log.info("%s: %.3f s", name, seconds)
             return done
         except Cancelled:
             log.info("%s: cancelled after %.3f s", name, time.monotonic() - begun)

@@ -75,24 +75,80 @@ def insert_coarse(image: Gimp.Image, photo: Gimp.Layer, request: CoarseRequest, 
     return layer
 
 
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One edit, ready to be asked for: what it is about in the image, and the request that was made of that."""
+
+    image: Gimp.Image
+    photo: Gimp.Layer
+    painting: Gimp.Layer
+    request: EditRequest
+    host: LayerHost
+    asked: Asked
+
+    def check(self) -> None:
+        """Raises LapcvaeError when the photo is not as it was when the task was begun; the user may do anything meanwhile.
+
+        To be called before its pixels are touched: GIMP ends a plug-in that reads or writes a layer that is gone.
+        """
+        if not self.image.is_valid():
+            raise LapcvaeError("The image was closed.", "Open it again and choose Generate Variants there.")
+        if not self.photo.is_valid():
+            raise LapcvaeError(
+                "The photo layer was deleted, or what made it was undone.", "Bring it back (Edit > Undo or Redo)."
+            )
+        if layers.photo_of(self.photo) != self.request.photo:
+            raise LapcvaeError(
+                f'The photo layer "{self.photo.get_name()}" has another size or format than when this began.',
+                "Undo that change, or generate variants again.",
+            )
+
+    def check_painting(self) -> None:
+        """As `check`, for all that is read: also the layer that was painted on."""
+        self.check()
+        if not self.painting.is_valid():
+            raise LapcvaeError(
+                f'The layer "{self.asked.painting.name}", which was painted on, was deleted, or what made it was undone.',
+                "Bring it back (Edit > Undo or Redo), or make a new coarse layer.",
+            )
+
+    def nothing_painted(self) -> LapcvaeError:
+        return LapcvaeError(
+            f'Nothing is painted in the layer "{self.asked.painting.name}".', "Paint on it, then generate variants again."
+        )
+
+
 def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     """Put a group of variants directly above the photo layer; the painting layer and older groups are hidden."""
+    task = begin(image, drawables, edit)
+    answers = _ask(task.request, task.host)
+    prepared, variants = _only(Prepared, answers), [a for a in answers if isinstance(a, Variant)]
+    if prepared.box.empty or not variants:
+        raise task.nothing_painted()
+    return insert(task, prepared, variants)
+
+
+def begin(image: Gimp.Image, drawables: list, edit: Edit) -> Task:
+    """Everything that an edit needs to know before the runtime is asked. Raises LapcvaeError for what is missing."""
     selected = chosen.editable_layer(image, drawables)
     photo = chosen.photo(image, selected)
     painting = edit.painting or chosen.painting(image, selected, photo)
     record = records.coarse_record(painting)
     request = _edit_request(photo, painting, record, edit, selection=not Gimp.Selection.is_empty(image))
-    answers = _ask(request, LayerHost(image, photo, painting, request.painting.dtype, record))
-    prepared, variants = _only(Prepared, answers), [a for a in answers if isinstance(a, Variant)]
-    if prepared.box.empty or not variants:
-        raise LapcvaeError(
-            f'Nothing is painted in the layer "{painting.get_name()}".', "Paint on it, then generate variants again."
-        )
+    host = LayerHost(image, photo, painting, request.painting.dtype, record)
     asked = Asked(edit.settings, Source.of(painting), edit.level, edit.frame, edit.model, edit.device)
-    older = chosen.groups(image, photo)
+    return Task(image, photo, painting, request, host, asked)
+
+
+def insert(task: Task, prepared: Prepared, variants: list[Variant]) -> Gimp.GroupLayer:
+    """The variants as a group of layers, one undo step; what they cover (painting and older groups) is hidden."""
+    task.check()
+    image = task.image
+    older = chosen.groups(image, task.photo)
+    painting = [task.painting] if task.painting.is_valid() else []
     with one_undo_step(image):
-        group = _insert_variants(image, photo, prepared, variants, asked)
-        for hidden in (painting, *older):
+        group = _insert_variants(image, task.photo, prepared, variants, task.asked)
+        for hidden in (*painting, *older):
             hidden.set_visible(False)
         # GIMP selects what is inserted last; the one that is seen is what the user will paint on or keep.
         image.set_selected_layers(group.get_children()[:1])

@@ -28,6 +28,8 @@ NEXT = "plug-in-lapcvae-next"
 PREVIOUS = "plug-in-lapcvae-previous"
 KEEP = "plug-in-lapcvae-keep"
 CHECK = "plug-in-lapcvae-check"
+# The arguments that are fields of `Settings`.
+SETTINGS = ("count", "seed", "temperature", "realism", "grow", "texture")
 
 # A plug-in that cannot be imported vanishes from the menu without a word; this one stays, and says what is wrong.
 try:
@@ -87,14 +89,25 @@ def _generate(run_mode, image, drawables, config):
     # Ctrl+F wants others of the same kind; GIMP's own last values would give the very same variants.
     if run_mode == Gimp.RunMode.WITH_LAST_VALS and commands.can_repeat(image, drawables):
         return commands.again(image, drawables)
-    settings = Settings(
-        **{n: config.get_property(n) for n in ("count", "seed", "temperature", "realism", "grow", "texture")}
-    )
+    settings = Settings(**{n: config.get_property(n) for n in SETTINGS})
     edit = commands.Edit(
         settings, config.get_property("painting"), config.get_property("level"), _frame(config),
         _model(config), config.get_property("device"),
     )  # fmt: skip
+    if run_mode == Gimp.RunMode.INTERACTIVE:
+        # Only now: it needs a display.
+        import generate_dialog
+
+        return generate_dialog.run(image, drawables, edit, lambda last: _remember(last, config))
     return commands.generate(image, drawables, edit)
+
+
+def _remember(edit, config: Gimp.ProcedureConfig) -> None:
+    """What the dialog ended with, for the next time: GIMP keeps what a successful run leaves in its config."""
+    for name in SETTINGS:
+        config.set_property(name, getattr(edit.settings, name))
+    config.set_property("model", edit.model)
+    config.set_property("device", edit.device)
 
 
 def _again(run_mode, image, drawables, config):
@@ -126,8 +139,10 @@ def _check(run_mode, image, drawables, config):
     return text
 
 
-def _returned(procedure: Gimp.Procedure, value: GObject.Object | str) -> Gimp.ValueArray:
+def _returned(procedure: Gimp.Procedure, value: GObject.Object | str | None) -> Gimp.ValueArray:
     values = procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, GLib.Error())
+    if value is None:
+        return values
     values.remove(1)
     values.insert(1, GObject.Value(GObject.TYPE_STRING if isinstance(value, str) else value.__gtype__, value))
     return values
@@ -247,7 +262,7 @@ def _describe_check(procedure: Gimp.Procedure) -> None:
 PROCEDURES = {
     COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer...",
              "Add a low-resolution version of the face to paint on"),
-    GENERATE: (_generate, _describe_generate, "_Generate Variants",
+    GENERATE: (_generate, _describe_generate, "_Generate Variants...",
                "Turn what was painted on the coarse layer into sharp variants of the photo"),
     AGAIN: (_again, _describe_again, "Generate _Again",
             "Make new variants with the settings of the last ones and the next seed; the older ones are hidden"),

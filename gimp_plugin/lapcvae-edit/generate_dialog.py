@@ -1,0 +1,412 @@
+"""The dialog of Generate Variants: settings, previews, and which of them become layers.
+
+It never holds up the canvas: the plug-in is a process of its own, the worker is asked in a thread, and the image stays
+as it is until Keep as Layers. Whatever the user does to the image meanwhile becomes a message in the dialog.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import traceback
+from collections.abc import Callable
+
+import chosen
+import commands
+import gi
+import records
+from asking import Asking
+
+from lapcvae.protocol.errors import Cancelled, LapcvaeError
+from lapcvae.protocol.messages import Prepared, Progress, Status, StatusRequest, Variant
+
+gi.require_version("Gdk", "3.0")
+gi.require_version("Gtk", "3.0")
+gi.require_version("GimpUi", "3.0")
+from generate_settings import SettingsPanel  # noqa: E402
+from gi.repository import Gdk, Gimp, GimpUi, GLib, Gtk, Pango  # noqa: E402
+from previews import Previews, Surroundings, fingerprint  # noqa: E402
+
+# In milliseconds: how often the image is looked at, and for how long nothing may change before Live begins.
+LOOK = 200
+PAUSE = 500
+# Fits beside a canvas on a screen of 1366 x 768, with room for eight variants and the photo.
+WIDTH, HEIGHT = 960, 680
+PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "NVIDIA GPU"}
+PICK = "Put a check mark under the variants that shall become layers, then press Keep as Layers."
+ICONS = {"info": "dialog-information", "warning": "dialog-warning", "error": "dialog-error"}
+
+
+def run(
+    image: Gimp.Image, drawables: list, edit: commands.Edit, remember: Callable[[commands.Edit], None]
+) -> Gimp.GroupLayer | None:
+    """Open the dialog with the settings of `edit`; those that it ends with go to `remember`.
+
+    Returns the group that was kept, None if none was. Raises Cancelled if nothing was even generated, or the image closed.
+    """
+    # What is missing altogether is said before any dialog appears.
+    selected = chosen.editable_layer(image, drawables)
+    photo = chosen.photo(image, selected)
+    if edit.painting is None:
+        chosen.painting(image, selected, photo)
+    if Gdk.Display.get_default() is None:
+        raise LapcvaeError("There is no screen to open a dialog on.", "Call this with the run mode NONINTERACTIVE.")
+    # A progress bar in the image's window would have a Cancel that ends this process.
+    Gimp.progress_end()
+    GimpUi.init("lapcvae-edit")
+    dialog = GenerateDialog(image, selected, photo, edit)
+    dialog.show()
+    dialog.start()
+    dialog.loop.run()
+    remember(dialog.last)
+    dialog.destroy()
+    # After a success GIMP writes the settings into the image, too, which has to be there for that.
+    if dialog.group is None and not (dialog.generated and image.is_valid()):
+        raise Cancelled()
+    return dialog.group
+
+
+class GenerateDialog(Gtk.Dialog):
+    """`loop` runs until the dialog is done with.
+
+    Then `group` is what was kept, `generated` whether anything arrived, and `last` what the settings were.
+    """
+
+    def __init__(self, image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer, edit: commands.Edit):
+        super().__init__(title="Generate Variants", role="lapcvae-generate", default_width=WIDTH, default_height=HEIGHT)
+        self.set_name("lapcvae-generate")
+        self.loop = GLib.MainLoop()
+        self.group: Gimp.GroupLayer | None = None
+        self.generated = False
+        self.last = edit
+        self.asking = Asking()
+        self._image, self._selected, self._photo = image, selected, photo
+        # The edit that is being asked for, the one that the previews show, and what is the same for all of them.
+        self._task: commands.Task | None = None
+        self._shown: commands.Task | None = None
+        self._prepared: Prepared | None = None
+        self._again = False
+        self._asked_at = self._changed_at = 0.0
+        # Of what is read from the image: as of the last look, and of the last generation.
+        self._seen = self._read = b""
+        self._gone = ""
+        self._build(edit)
+        GimpUi.window_set_transient(self)
+        self.connect("response", self._respond)
+        self.connect("key-press-event", self._key)
+        self._timer = GLib.timeout_add(LOOK, self._look)
+
+    # -------------------------------------------------------------------------------------------- the widgets
+
+    def _build(self, edit: commands.Edit) -> None:
+        content = self.get_content_area()
+        content.set_spacing(12)
+        content.set_border_width(12)
+        self.settings = SettingsPanel(edit, self._new_seed)
+        self.live = Gtk.CheckButton.new_with_mnemonic("L_ive: generate while I paint")
+        self.live.set_name("live")
+        self.live.set_tooltip_text("Generate anew half a second after you changed the painting or a setting.")
+        left = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=12)
+        # Else the sliders in it would make it as wide as the previews.
+        left.set_hexpand(False)
+        left.pack_start(self.settings, False, False, 0)
+        left.pack_start(self.live, False, False, 0)
+        self._facts = self._label("limits")
+        left.pack_end(self._facts, False, False, 0)
+        right = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=6)
+        self.previews = Previews(self._picked)
+        right.pack_start(self.previews, True, True, 0)
+        right.pack_start(self._state_row(), False, False, 0)
+        middle = Gtk.Box(spacing=12)
+        middle.pack_start(left, False, False, 0)
+        middle.pack_start(right, True, True, 0)
+        content.pack_start(middle, True, True, 0)
+        content.pack_start(self._message_row(), False, False, 0)
+        for name, text, response, tip in (
+            ("generate", "_Generate", Gtk.ResponseType.APPLY, "Read the painted layer again and make new variants"),
+            ("close", "_Close", Gtk.ResponseType.CLOSE, "Close without changing the image"),
+            ("keep", "_Keep as Layers", Gtk.ResponseType.OK, "Put the variants with a check mark above the photo"),
+        ):
+            button = self.add_button(text, response)
+            button.set_name(name)
+            button.set_tooltip_text(tip)
+        self.set_default_response(Gtk.ResponseType.APPLY)
+        content.show_all()
+        self._busy.set_visible_child_name("idle")
+
+    def _state_row(self) -> Gtk.Box:
+        """What runs and its Cancel, or what came of it; beside it what concerns all check marks."""
+        self._busy = Gtk.Stack()
+        self._state = self._label("state")
+        self._state.set_line_wrap(False)
+        self._state.set_valign(Gtk.Align.CENTER)
+        self._state.set_ellipsize(Pango.EllipsizeMode.END)
+        self._busy.add_named(self._state, "idle")
+        self._bar = Gtk.ProgressBar(show_text=True, valign=Gtk.Align.CENTER)
+        self._bar.set_name("progress")
+        cancel = Gtk.Button.new_with_mnemonic("Cance_l")
+        cancel.set_name("cancel")
+        cancel.set_tooltip_text("Stop; the variants that have arrived stay")
+        cancel.connect("clicked", lambda _: self.asking.cancel())
+        running = Gtk.Box(spacing=6)
+        running.pack_start(self._bar, True, True, 0)
+        running.pack_start(cancel, False, False, 0)
+        self._busy.add_named(running, "running")
+        row = Gtk.Box(spacing=6)
+        row.pack_start(self._busy, True, True, 0)
+        for name, text, every in (("all", "Pick _All", True), ("none", "Pick _None", False)):
+            button = Gtk.Button.new_with_mnemonic(text)
+            button.set_name(name)
+            button.connect("clicked", lambda _, every=every: self.previews.pick(every))
+            row.pack_start(button, False, False, 0)
+        return row
+
+    def _message_row(self) -> Gtk.Box:
+        self._icon = Gtk.Image(valign=Gtk.Align.START)
+        self._message = self._label("message")
+        self._message.set_selectable(True)
+        self._message.set_can_focus(False)
+        row = Gtk.Box(spacing=6)
+        row.pack_start(self._icon, False, False, 0)
+        row.pack_start(self._message, True, True, 0)
+        # Room for two lines, so that nothing jumps when there is something to say.
+        row.set_size_request(-1, 2 * self._message.create_pango_layout("X\nX").get_pixel_size()[1] // 2)
+        return row
+
+    def _label(self, name: str) -> Gtk.Label:
+        # The width that it asks for is small; what it gets is up to the dialog.
+        label = Gtk.Label(xalign=0, yalign=0, wrap=True, width_chars=20, max_width_chars=20)
+        label.set_name(name)
+        return label
+
+    def _say(self, kind: str, text: str) -> None:
+        """In the info area; an empty text clears it."""
+        self._message.set_text(text)
+        if text:
+            self._icon.set_from_icon_name(ICONS[kind], Gtk.IconSize.BUTTON)
+        else:
+            self._icon.clear()
+
+    def _say_error(self, error: Exception) -> None:
+        if isinstance(error, LapcvaeError):
+            self._say("error", str(error))
+            return
+        traceback.print_exception(error)
+        self._say("error", f"Something unexpected went wrong ({type(error).__name__}: {error}). Please report it.")
+
+    # --------------------------------------------------------------------------------------------- generating
+
+    def start(self) -> None:
+        """Ask which models there are, then generate for the first time."""
+        self._show_running()
+        self.asking.ask(StatusRequest(), None, self._hear, self._started)
+
+    def _started(self, done, error: Exception | None) -> None:
+        self._busy.set_visible_child_name("idle")
+        self._again = False
+        if error and not isinstance(error, Cancelled):
+            self._say_error(error)
+        else:
+            self.generate()
+
+    def _show_running(self) -> None:
+        self._bar.set_fraction(0)
+        self._bar.set_text("Starting")
+        self._busy.set_visible_child_name("running")
+
+    def generate(self) -> None:
+        """Read the image as it is now and ask for variants; what runs is cancelled first."""
+        if self.asking.running:
+            self._again = True
+            self.asking.cancel()
+            return
+        self._say("", "")
+        try:
+            self._check_image()
+            self._task = commands.begin(self._image, self._present(), self.settings.edit())
+            self._read = self._fingerprint()
+        except Exception as error:
+            self._say_error(error)
+            return
+        self._asked_at = time.monotonic()
+        self._show_running()
+        self.asking.ask(self._task.request, _CheckedHost(self._task), self._hear, self._end)
+
+    def _check_image(self) -> None:
+        if not self._image.is_valid():
+            raise LapcvaeError("The image was closed.", "Close this dialog; open the image and start again from there.")
+
+    def _present(self) -> list[Gimp.Layer]:
+        """The layer to start from: a coarse layer of this photo that is selected now, else as when this was opened."""
+        now = self._image.get_selected_layers()
+        if len(now) == 1 and records.coarse_record(now[0]) and chosen.source_of(now[0]).locate(self._image) == self._photo:
+            return now
+        left = [layer for layer in (self._selected, self._photo) if layer.is_valid()]
+        if not left:
+            raise LapcvaeError(
+                "The photo layer was deleted, or what made it was undone.", "Bring it back (Edit > Undo or Redo)."
+            )
+        return left[:1]
+
+    def _hear(self, message) -> None:
+        if isinstance(message, Progress):
+            self._bar.set_fraction(message.done)
+            self._bar.set_text(message.text)
+        elif isinstance(message, Status):
+            self.settings.offer_models(message.facts["models"])
+        elif isinstance(message, Prepared):
+            if message.box.empty:
+                # Nothing can change, so there is nothing to wait for.
+                self._prepared = message
+                self.asking.cancel()
+            elif not self._again:
+                self._begin_showing(message)
+        elif isinstance(message, Variant) and self._shown is self._task:
+            self.previews.add_variant(message)
+            self.generated = True
+
+    def _begin_showing(self, prepared: Prepared) -> None:
+        try:
+            self._task.check()
+            around = Surroundings(self._task, prepared)
+        except Exception as error:
+            self.asking.cancel()
+            self._say_error(error)
+            return
+        self._shown, self._prepared = self._task, prepared
+        self.previews.begin(around, self._task.request.settings.count)
+        side = self._task.request.frame.side
+        provider = PROVIDERS.get(prepared.provider, prepared.provider)
+        reason = f", not on the GPU: {prepared.provider_reason}" if prepared.provider_reason else ""
+        self._facts.set_text(
+            f"Face {side:.0f} px, model {side / prepared.enlargement:.0f} px: \u00d7{prepared.enlargement:.1f}\n"
+            f"Computed on the {provider}{reason if self._task.request.device != 'cpu' else ''}"
+        )
+        self._facts.set_tooltip_text(
+            "The model draws this many pixels across the face; finer detail is taken from the photo around. "
+            "A model with more pixels draws more detail."
+        )
+
+    def _end(self, done, error: Exception | None) -> None:
+        self._busy.set_visible_child_name("idle")
+        if self._again:
+            self._again = False
+            self.generate()
+            return
+        if self._shown is self._task:
+            self.previews.end()
+            self._sum_up()
+        if error and not isinstance(error, Cancelled):
+            self._say_error(error)
+        elif self._prepared and self._prepared.box.empty:
+            self._prepared = None
+            self._say("info", self._how_to_paint())
+        elif done and done.cancelled and not self._message.get_text():
+            self._say("info", f"Cancelled; {len(self.previews.variants)} of {self._task.request.settings.count} arrived.")
+
+    def _how_to_paint(self) -> str:
+        return (
+            f'Nothing is painted yet. Take a brush and paint on the layer "{self._task.asked.painting.name}", for '
+            "example dark over the eyes for sunglasses or brown over the hair; or erase what shall be invented. "
+            "Then press Generate."
+        )
+
+    def _sum_up(self) -> None:
+        count = len(self.previews.variants)
+        seconds = time.monotonic() - self._asked_at
+        self._state.set_text(f"{count} variant{'s' * (count != 1)} in {seconds:.1f} s, by {self._prepared.model}")
+
+    def _new_seed(self) -> None:
+        self.settings.seed.set_value(random.randrange(commands.SEEDS))
+        self.generate()
+
+    # ------------------------------------------------------------------------------- looking at the image meanwhile
+
+    def _look(self) -> bool:
+        """Several times a second: say what became of the image, and generate anew when Live is on."""
+        try:
+            self._say_what_is_gone()
+            if self.live.get_active() and not self._gone:
+                self._live()
+        except Exception as error:
+            self._say_error(error)
+        return True
+
+    def _say_what_is_gone(self) -> None:
+        gone = ""
+        try:
+            self._check_image()
+            task = self._task or self._shown
+            if task:
+                task.check_painting()
+        except LapcvaeError as error:
+            gone = str(error)
+        if gone != self._gone:
+            self._gone = gone
+            self._say("warning", gone)
+
+    def _fingerprint(self) -> bytes:
+        task = self._task
+        return fingerprint(self._image, [task.photo, task.painting]) + repr(self.settings.edit()).encode()
+
+    def _live(self) -> None:
+        if self._task is None:
+            return
+        seen, now = self._fingerprint(), time.monotonic()
+        if seen != self._seen:
+            self._seen, self._changed_at = seen, now
+        elif seen != self._read and 1000 * (now - self._changed_at) >= PAUSE:
+            self.generate()
+
+    # ---------------------------------------------------------------------------------------------- the buttons
+
+    def _picked(self) -> None:
+        count = len(self.previews.picked)
+        layers = f"{count} as Layer{'s' * (count != 1)}" if count else "as Layers"
+        self.get_widget_for_response(Gtk.ResponseType.OK).set_label(f"_Keep {layers}")
+        if count and self._message.get_text() == PICK:
+            self._say("", "")
+
+    def _key(self, _, event) -> bool:
+        # Escape closes an enlarged preview before it closes the dialog.
+        return event.keyval == Gdk.KEY_Escape and self.previews.back()
+
+    def _respond(self, _, response: Gtk.ResponseType) -> None:
+        if response == Gtk.ResponseType.APPLY:
+            self.generate()
+        elif response != Gtk.ResponseType.OK or self._keep():
+            GLib.source_remove(self._timer)
+            # Now: after the window's own close button its widgets are gone.
+            self.last = self.settings.edit()
+            self.hide()
+            self.asking.close()
+            self.loop.quit()
+
+    def _keep(self) -> bool:
+        """Whether the picked variants are layers now."""
+        picked = self.previews.picked
+        if not picked:
+            self._say("info", PICK if self.previews.variants else "There are no variants to keep yet. Press Generate first.")
+            return False
+        try:
+            self._check_image()
+            self.group = commands.insert(self._shown, self._prepared, picked)
+        except Exception as error:
+            self._say_error(error)
+            return False
+        return True
+
+
+class _CheckedHost:
+    """A task's host, which looks whether everything is still there before it touches any pixels."""
+
+    def __init__(self, task: commands.Task):
+        self._task = task
+
+    def pixels(self, what: str, box):
+        self._task.check_painting()
+        return self._task.host.pixels(what, box)
+
+    def colours(self, to: str, pixels):
+        self._task.check()
+        return self._task.host.colours(to, pixels)

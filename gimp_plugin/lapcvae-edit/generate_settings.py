@@ -1,0 +1,149 @@
+"""The settings of Generate Variants as widgets."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import commands
+import gi
+
+from lapcvae.protocol.messages import MOST_VARIANTS, Settings
+
+gi.require_version("Gtk", "3.0")
+from gi.repository import Gtk, Pango  # noqa: E402
+
+SLIDERS = ("temperature", "realism", "grow")
+SOURCES = {"auto": "As the coarse layer", "layer": "Photo layer only", "visible": "What is visible"}
+DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
+
+
+class SettingsPanel(Gtk.Grid):
+    """What Generate Variants is told, on widgets; what they do not show stays as in the `edit` that it starts with."""
+
+    def __init__(self, edit: commands.Edit, new_seed: Callable):
+        super().__init__(row_spacing=6, column_spacing=6)
+        self._edit = edit
+        self._rows = 0
+        self.count = self._spin("count", "_Variants", 1, MOST_VARIANTS, 0, "How many variants to make.")
+        tip = "The same seed gives the same variants again."
+        self.seed = self._spin("seed", "_Seed", 0, commands.SEEDS - 1, 0, tip)
+        new = Gtk.Button.new_with_mnemonic("Ne_w Seed")
+        new.set_name("new-seed")
+        new.set_tooltip_text("Take another seed and generate: other variants of the same kind.")
+        new.connect("clicked", lambda _: new_seed())
+        self.attach(new, 2, self._rows - 1, 1, 1)
+        self.temperature = self._slider(
+            "temperature", "_Temperature", 0, 2,
+            "How far variants differ.\n0: all the same, the most likely one.\n1: all that the model finds possible.",
+        )  # fmt: skip
+        self.realism = self._slider(
+            "realism", "_Realism", 0, 1,
+            "How crude your painting is.\n0: take its colours exactly.\n1: take it as a hint, and make it realistic.",
+        )  # fmt: skip
+        self.grow = self._slider(
+            "grow", "Gr_ow", 0, 8,
+            "How far the change fades out around what you painted, in coarse cells.\n"
+            "More takes the traces of what was there before along.",
+        )  # fmt: skip
+        self.texture = Gtk.CheckButton.new_with_mnemonic("Te_xture of the skin around")
+        self.texture.set_active(edit.settings.texture)
+        self._place("texture", None, self.texture,
+                    "Give new skin the grain of the skin around it, so that it does not look smooth.")  # fmt: skip
+        self.source = self._combo(
+            "source", "So_urce", SOURCES,
+            "What is read as the photo: the layer's own pixels, or what you see of it, with filters, masks and modes.",
+        )  # fmt: skip
+        if not self._has_source:
+            for widget in (self.source, self._label_of(self.source)):
+                widget.set_no_show_all(True)
+        models = {"": "Automatic"} | ({edit.model: edit.model} if edit.model else {})
+        self.model = self._combo(
+            "model", "_Model", models, "What draws.\nAutomatic: the model that the coarse layer was made with."
+        )
+        self.device = self._combo(
+            "device", "_Device", DEVICES, "What computes.\nAutomatic: the GPU if there is a usable one."
+        )
+
+    def offer_models(self, names) -> None:
+        for name in sorted(set(names) - {row[1] for row in self.model.get_model()}):
+            self.model.append(name, name)
+
+    @property
+    def _has_source(self) -> bool:
+        return hasattr(self._edit, "source")
+
+    def edit(self) -> commands.Edit:
+        """What the widgets say."""
+        for spin in (self.count, self.seed, *(getattr(self, name) for name in SLIDERS)):
+            # A number that is being typed counts, too.
+            spin.update()
+        settings = Settings(
+            self.count.get_value_as_int(), self.seed.get_value_as_int(), self.temperature.get_value(),
+            self.realism.get_value(), self.grow.get_value(), self.texture.get_active(),
+        )  # fmt: skip
+        chosen_ids = {name: getattr(self, name).get_active_id() for name in ("model", "device")}
+        if self._has_source:
+            chosen_ids["source"] = self.source.get_active_id()
+        return dataclasses.replace(self._edit, settings=settings, **chosen_ids)
+
+    # The rows.
+
+    def _place(self, name: str, text: str | None, widget: Gtk.Widget, tip: str, width: int = 2) -> None:
+        widget.set_name(name)
+        widget.set_tooltip_text(tip)
+        if text:
+            label = Gtk.Label.new_with_mnemonic(text)
+            label.set_xalign(0)
+            label.set_mnemonic_widget(widget)
+            label.set_tooltip_text(tip)
+            self.attach(label, 0, self._rows, 1, 1)
+            self.attach(widget, 1, self._rows, width, 1)
+        else:
+            self.attach(widget, 0, self._rows, 3, 1)
+        self._rows += 1
+
+    def _spin(self, name: str, text: str, least: float, most: float, digits: int, tip: str) -> Gtk.SpinButton:
+        spin = Gtk.SpinButton(adjustment=self._adjustment(name, least, most), digits=digits)
+        spin.set_width_chars(7)
+        spin.set_activates_default(True)
+        self._place(name, text, spin, tip, 1)
+        return spin
+
+    def _slider(self, name: str, text: str, least: float, most: float, tip: str) -> Gtk.SpinButton:
+        """A scale and, beside it, the number; the number is what is named and returned."""
+        adjustment = self._adjustment(name, least, most)
+        scale = Gtk.Scale(adjustment=adjustment, draw_value=False, hexpand=True, tooltip_text=tip)
+        scale.set_size_request(110, -1)
+        spin = Gtk.SpinButton(adjustment=adjustment, digits=2)
+        spin.set_width_chars(4)
+        spin.set_activates_default(True)
+        row = Gtk.Box(spacing=6)
+        row.pack_start(scale, True, True, 0)
+        row.pack_start(spin, False, False, 0)
+        self._place(f"{name}-row", text, row, tip)
+        self._label_of(row).set_mnemonic_widget(spin)
+        spin.set_name(name)
+        spin.set_tooltip_text(tip)
+        return spin
+
+    def _adjustment(self, name: str, least: float, most: float) -> Gtk.Adjustment:
+        step = 0.05 if name in SLIDERS else 1
+        return Gtk.Adjustment(
+            value=getattr(self._edit.settings, name), lower=least, upper=most, step_increment=step, page_increment=4 * step
+        )
+
+    def _combo(self, name: str, text: str, choices: dict[str, str], tip: str) -> Gtk.ComboBoxText:
+        combo = Gtk.ComboBoxText(hexpand=True)
+        for nick, label in choices.items():
+            combo.append(nick, label)
+        combo.set_active(0)
+        combo.set_active_id(getattr(self._edit, name, None))
+        # A long name of a model does not widen the dialog.
+        for cell in combo.get_cells():
+            cell.set_property("ellipsize", Pango.EllipsizeMode.END)
+        self._place(name, text, combo, tip)
+        return combo
+
+    def _label_of(self, widget: Gtk.Widget) -> Gtk.Widget:
+        return self.get_child_at(0, self.child_get_property(widget, "top-attach"))

@@ -1,0 +1,157 @@
+# Runs inside GIMP with its window, after inside.py: the dialog of Generate Variants; see test_window_generate.py.
+# scene_generate.py plays the dialogs; which part is told by the name of the case in a file.
+import glob
+import os
+import subprocess
+import time
+
+FACE = (222.0, 120.0, 208.0)
+EYES = ((168, 98, 38, 24), (226, 98, 38, 24))
+DARK, RED = (0.04, 0.04, 0.05), (0.6, 0.05, 0.05)
+
+
+def open_photo():
+    """The portrait in a group, above a plain layer, in a window of its own."""
+    file = Gio.File.new_for_path("/mnt/project/lapcvae/assets/portrait.png")
+    image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, file)
+    [photo] = image.get_layers()
+    photo.set_name("photo")
+    folder = Gimp.GroupLayer.new(image, "folder")
+    image.insert_layer(folder, None, 0)
+    image.reorder_item(photo, folder, 0)
+    status, message, coarse = call(
+        "plug-in-lapcvae-coarse", image, [photo], level=3, center_x=FACE[0], center_y=FACE[1], side=FACE[2]
+    )
+    assert status == "SUCCESS", message
+    display = Gimp.Display.new(image)
+    with open("/mnt/run/display.txt", "w") as file:
+        file.write(str(display.get_id()))
+    return image, photo, coarse, display
+
+
+def tree(layers_):
+    """Name, visibility, place and own bytes of every layer, what is in groups below it."""
+    return [
+        [x.get_name(), x.get_visible(), offset_of(x), tree(x.get_children()) if x.is_group() else digest(x)]
+        for x in layers_
+    ]
+
+
+def set_scene(case):
+    with open("/mnt/run/case.txt", "w") as file:
+        file.write(case)
+
+
+def played():
+    """How many scenes have come to their end."""
+    return len(glob.glob("/mnt/run/lapcvae-*.json"))
+
+
+def dialog(case, image, layer):
+    """Open the dialog; the scene of that name plays it."""
+    set_scene(case)
+    return call("plug-in-lapcvae-generate", image, [layer], Gimp.RunMode.INTERACTIVE)
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 20
+    while not (found := true()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def windows(name):
+    search = ["xdotool", "search", "--onlyvisible", "--name", name]
+    return subprocess.run(search, capture_output=True, text=True).stdout.split()
+
+
+def focus_gimp():
+    found = wait_until(lambda: windows("GIMP"))
+    subprocess.run(["xdotool", "windowfocus", "--sync", found[-1]], check=True)
+
+
+def away(image, display):
+    if display.is_valid():
+        display.delete()
+    elif image.is_valid():
+        image.delete()
+
+
+def kept():
+    image, photo, coarse, display = open_photo()
+    for box in EYES:
+        paint(image, coarse, box, DARK)
+    position = image.get_item_position(photo)
+    status, message, group = dialog("kept", image, coarse)
+    assert status == "SUCCESS", message
+    with open("/mnt/run/before.json") as file:
+        before = json.load(file)
+    variants = group.get_children()
+    facts = {
+        "names": [v.get_name() for v in variants],
+        "visible": [v.get_visible() for v in variants],
+        "masks": [v.get_mask() is not None for v in variants],
+        "directly above": group.get_parent() == photo.get_parent() and image.get_item_position(group) == position,
+        "changed": tree(image.get_layers()) != before["tree"],
+        "preview": preview_differs(image, before["preview"]),
+    }
+    focus_gimp()
+    subprocess.run(["xdotool", "key", "ctrl+z"], check=True)
+    facts["undone"] = wait_until(lambda: not group.is_valid())
+    facts["as before"] = tree(image.get_layers()) == before["tree"]
+    facts["selected"] = [layer.get_name() for layer in image.get_selected_layers()]
+    away(image, display)
+    return facts
+
+
+def preview_differs(image, preview):
+    """How far, in steps of 255, the enlarged preview of the visible variant is from what GIMP shows in its place."""
+    copy = image.duplicate()
+    flat = copy.flatten()
+    x, y, width, height = preview["crop"]
+    seen = flat.get_buffer().get(rectangle(x, y, width, height), 1.0, "R'G'B' u8", Gegl.AbyssPolicy.NONE)
+    copy.delete()
+    data = bytes.fromhex(preview["pixels"])
+    assert len(seen) == len(data), (len(seen), len(data))
+    return max(abs(a - b) for a, b in zip(seen, data))
+
+
+def started(case, coarse_painted=True):
+    image, photo, coarse, display = open_photo()
+    if coarse_painted:
+        for box in EYES:
+            paint(image, coarse, box, DARK)
+    before = tree(image.get_layers())
+    status, message, group = dialog(case, image, coarse)
+    facts = {"status": status, "message": message, "group": group and group.get_name(), "open": image.is_valid()}
+    if image.is_valid():
+        facts["same"] = tree(image.get_layers()) == before
+    away(image, display)
+    return facts
+
+
+def from_the_menu():
+    """Started as a user does it: only then GIMP does not hold on to an image that is closed."""
+    image, photo, coarse, display = open_photo()
+    for box in EYES:
+        paint(image, coarse, box, DARK)
+    image.set_selected_layers([coarse])
+    Gimp.displays_flush()
+    set_scene("image_closed")
+    before = played()
+    focus_gimp()
+    # Filters > LapCVAE, the last submenu, > _Generate Variants...
+    subprocess.run(["xdotool", "mousemove", "427", "12", "click", "1"], check=True)
+    for key in ("End", "Up", "Right", "g"):
+        time.sleep(0.5)
+        subprocess.run(["xdotool", "key", key], check=True)
+    facts = {"ended": wait_until(lambda: played() > before), "open": image.is_valid()}
+    # What GIMP has to say, it says in a window of its own.
+    time.sleep(2)
+    facts["windows"] = len(windows("GIMP Message"))
+    return facts
+
+
+OWN = {"kept": kept, "image_closed": from_the_menu}
+for case in os.environ["CASES"].split():
+    guarded(case, OWN.get(case) or (lambda: started(case, case != "unpainted")))
