@@ -61,7 +61,7 @@ def _model(config: Gimp.ProcedureConfig) -> str:
 def _make_coarse(run_mode, image, drawables, config):
     return commands.make_coarse(
         image, drawables, config.get_property("level"), _frame(config), config.get_property("style"),
-        _model(config),
+        _model(config), config.get_property("source"),
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _generate(run_mode, image, drawables, config):
     )
     edit = commands.Edit(
         settings, config.get_property("painting"), config.get_property("level"), _frame(config),
-        _model(config), config.get_property("device"),
+        _model(config), config.get_property("device"), config.get_property("source"),
     )  # fmt: skip
     return commands.generate(image, drawables, edit)
 
@@ -136,6 +136,10 @@ def _words(error: Exception) -> str:
 READ_WRITE = GObject.ParamFlags.READWRITE
 
 
+SOURCES = {"layer": "This layer", "visible": "What is visible"}
+READ = "The photo layer's own pixels, or what is seen of it: with filters, mask, mode and opacity, over the layers below"
+
+
 def _add_choice(procedure: Gimp.Procedure, name: str, label: str, blurb: str, choices: dict[str, str]) -> None:
     """A choice among `choices` (nick: label); the first is the default."""
     choice = Gimp.Choice.new()
@@ -165,6 +169,7 @@ def _describe_coarse(procedure: Gimp.Procedure) -> None:
     styles = {"smooth": "Smooth", "blocks": "Blocks"}
     _add_choice(procedure, "style", "_Style", "How the coarse cells are shown", styles)
     _add_model(procedure)
+    _add_choice(procedure, "source", "S_ource", READ, SOURCES)
     procedure.add_layer_return_value("coarse-layer", "Coarse layer", "The layer to paint on", True, READ_WRITE)
 
 
@@ -196,6 +201,8 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
     _add_model(procedure)
     devices = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
     _add_choice(procedure, "device", "De_vice", "What computes", devices)
+    as_before = {"auto": "As the coarse layer was made (strokes: this layer)"}
+    _add_choice(procedure, "source", "S_ource", READ, as_before | SOURCES)
     procedure.add_group_layer_return_value("group", "Variants", "The group of variants", True, READ_WRITE)
 
 
