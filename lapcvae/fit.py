@@ -62,8 +62,8 @@ def require_photo(b_now: np.ndarray, b_then: np.ndarray) -> None:
     # In a plain picture there is nothing to compare.
     if size > 1e-4 and float((a * b).mean()) < LEAST_CORRELATION * size:
         raise LapcvaeError(
-            "What the photo shows under the coarse layer is not what it showed when the coarse layer was made: one of them "
-            "was scaled, turned or moved without the other.",
+            "What the photo shows under the coarse layer is not what it showed when that was made: since then they were "
+            "cropped, or one of them was scaled, turned or moved without the other.",
             REMEDY,
         )
 

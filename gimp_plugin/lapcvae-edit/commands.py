@@ -62,6 +62,7 @@ def make_coarse(
     `frame` None: the largest centred square. `source`: "layer" or "visible", as in `Edit`.
     """
     photo = chosen.photo(image, chosen.editable_layer(image, drawables))
+    _require_paintable(photo.get_parent())
     base = chosen.base(image, photo, source)
     before = _described(photo, source)
     request = CoarseRequest(before, frame or _largest_frame(photo), level, style, model, layers.painting_dtype(photo))
@@ -149,6 +150,18 @@ def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
 
 def _largest_frame(photo: Gimp.Layer) -> Frame:
     return Frame.largest_centred(Size(photo.get_width(), photo.get_height()))
+
+
+def _require_paintable(group: Gimp.Layer | None) -> None:
+    """GIMP lets nobody paint in a group with locked content."""
+    while group is not None:
+        if group.get_lock_content():
+            raise LapcvaeError(
+                f'The pixels of the layer group "{group.get_name()}" are locked, so a coarse layer in it could not be '
+                "painted on.",
+                "Unlock them (in the Layers dialog), then try again.",
+            )
+        group = group.get_parent()
 
 
 def _described(photo: Gimp.Layer, source: str) -> Photo:

@@ -35,13 +35,14 @@ def mask_dtype(drawable: Gimp.Drawable) -> str:
 
 def painting_dtype(drawable: Gimp.Drawable) -> str:
     """What sRGB pictures are written to and read from a layer like this one in."""
-    return "u1" if pixel_format(drawable).dtype == "u1" else "f4"
+    # What a profile of tables makes of sRGB and back is so far from it that finer steps say nothing.
+    return "u1" if pixel_format(drawable).dtype == "u1" or _tables(drawable) else "f4"
 
 
 def keeps_srgb(drawable: Gimp.Drawable) -> bool:
     """Whether 8-bit sRGB that is written to the layer is read back unchanged (to far less than one step)."""
     plain = native_name(drawable) in ("R'G'B' u8", "R'G'B'A u8", "Y' u8", "Y'A u8")
-    return pixel_format(drawable).dtype != "u1" or (plain and not _tables(drawable))
+    return (plain or pixel_format(drawable).dtype != "u1") and not _tables(drawable)
 
 
 def photo_of(layer: Gimp.Layer) -> Photo:

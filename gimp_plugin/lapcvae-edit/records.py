@@ -13,14 +13,14 @@ from gi.repository import Gimp
 from images import all_layers
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
-from lapcvae.protocol.messages import LEAST_PAINT, Array, Coarse, CoarseRequest, Settings
+from lapcvae.protocol.messages import ITEM_SIZES, LEAST_PAINT, Array, Coarse, CoarseRequest, Settings
 
 COARSE = "lapcvae-coarse"
 SHOWN = "lapcvae-shown"
 VARIANT = "lapcvae-variant"
-# What counts as painted in an 8-bit layer that went through another space or curve than sRGB's: up to 11 steps are not
-# the user's, and two more are rounding.
-LEAST_PAINT_CONVERTED = 13 / 255
+# What counts as painted in an 8-bit layer that was converted to or from another space or curve than sRGB's: up to 11 steps
+# of a first conversion and 6 of a second one are not the user's.
+LEAST_PAINT_CONVERTED = 20 / 255
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class CoarseRecord:
 class Shown:
     """A coarse layer as it was shown, H x W: in 8-bit sRGB, and the bytes that the layer's own format made of it.
 
-    In 8-bit layers of another space or curve than sRGB's, sRGB comes back up to 11 steps off; only with this can what
-    was painted be told from what was not.
+    In 8-bit layers of another space or curve than sRGB's, sRGB comes back up to 11 steps off, and through a profile of
+    tables any distance; only with this can what was painted be told from what was not.
     """
 
     srgb: bytes
@@ -118,9 +118,9 @@ class Shown:
 
         `now`: the layer's own pixels over `box`; `at`: where the shown picture lies, in the same coordinates as `box`.
         """
-        step = now.shape[2]
+        step = now.shape[2] * ITEM_SIZES[now.dtype]
         common = box.intersection(at)
-        if now.dtype != "u1" or len(self.native) != at.width * at.height * step or common.empty:
+        if len(self.native) != at.width * at.height * step or common.empty:
             # The layer was scaled: nothing can be compared.
             return pixels
         data = bytearray(pixels.data)
@@ -160,7 +160,7 @@ def shown(layer: Gimp.Layer, record: CoarseRecord) -> Shown | None:
     try:
         packed = base64.b64decode(_data(parasite))
         # No more than there can be, whatever a file claims.
-        data = zlib.decompressobj().decompress(packed, 2 * split)
+        data = zlib.decompressobj().decompress(packed, split + split * max(ITEM_SIZES.values()))
     except (ValueError, zlib.error) as error:
         raise _unreadable(layer) from error
     return Shown(data[:split], data[split:])

@@ -37,8 +37,8 @@ def matrix_profile(name, red, green, blue, curve):
     return icc(named(name) | colours | {tag: curve for tag in (b"rTRC", b"gTRC", b"bTRC")})
 
 
-def lut_profile(steps=9):
-    """Tables only (no primaries, no curves): sRGB with half the saturation, the kind that a measured device has."""
+def lut_profile(steps=33):
+    """Tables only (no primaries, no curves), as measured devices have: sRGB with less saturation."""
 
     def curve(v):
         return v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
@@ -69,14 +69,16 @@ def lut_profile(steps=9):
         one = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
         return b"mft1" + bytes(4) + bytes([3, 3, steps, 0]) + one + bytes(range(256)) * 3 + packed + bytes(range(256)) * 3
 
-    def half_saturated(r, g, b):
+    gray, share = 128 / 255, 0.7
+
+    def dull(r, g, b):
         lightness, x, y = lab(r, g, b)
-        return lightness, 0.5 + (x - 128 / 255) / 2 + 0.5 / 255, 0.5 + (y - 128 / 255) / 2 + 0.5 / 255
+        return lightness, gray + (x - gray) * share, gray + (y - gray) * share
 
-    def saturated(lightness, a, b):
-        return rgb(lightness, 128 / 255 + (a - 128 / 255) * 2, 128 / 255 + (b - 128 / 255) * 2)
+    def vivid(lightness, a, b):
+        return rgb(lightness, gray + (a - gray) / share, gray + (b - gray) / share)
 
-    return icc(named("Tables only") | {b"A2B0": table(half_saturated), b"B2A0": table(saturated)}, b"Lab ", 0x02400000)
+    return icc(named("Tables only") | {b"A2B0": table(dull), b"B2A0": table(vivid)}, b"Lab ", 0x02400000)
 
 
 PROFILES = {
