@@ -134,7 +134,9 @@ class Service:
             finally:
                 drawing.cancel()
         times.mark("done")
-        facts = {"times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded}
+        facts = {
+            "times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded, "variants": made,
+        }  # fmt: skip
         return Done(facts, cancelled=made < s.count)
 
     def _encode(self, engine: Engine, b_0: np.ndarray) -> edit.EncodedPhoto:

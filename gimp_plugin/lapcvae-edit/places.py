@@ -39,14 +39,18 @@ def place(record: CoarseRecord, layer: Gimp.Layer, photo: Gimp.Layer, image: Gim
         shift = photo_now.x - photo_then.x, photo_now.y - photo_then.y
     else:
         scale = _scale(then, now)
-        together = scale is not None and _near(scale, _scale(photo_then, photo_now), then)
-        shift = None if together else _cropped(then, now, photo_then, photo_now, image)
-        if scale is None and shift is None:
-            raise LapcvaeError(
-                f'The coarse layer "{layer.get_name()}" and the photo layer "{photo.get_name()}" no longer fit together: '
-                "they were cropped, turned or stretched since the coarse layer was made.",
-                "Undo that, or select the photo layer, choose Filters > LapCVAE > Make Coarse Layer and paint anew.",
-            )
+        shift = None
+        if scale is None or not _near(scale, _scale(photo_then, photo_now), then):
+            # Not scaled together, so most likely cropped.
+            spans = _spans([(then, now), (photo_then, photo_now)], image)
+            if all(low == high for low, high in spans):
+                shift, scale = tuple(low for low, _ in spans), 1.0
+            elif scale is None or all(low <= high for low, high in spans):
+                raise LapcvaeError(
+                    f'The coarse layer "{layer.get_name()}" and the photo layer "{photo.get_name()}" no longer fit '
+                    "together: they were cropped, turned or stretched since the coarse layer was made.",
+                    "Undo that, or select the photo layer, choose Filters > LapCVAE > Make Coarse Layer and paint anew.",
+                )
     if shift is not None:
         x, y = shift[0] - photo_now.x + photo_then.x, shift[1] - photo_now.y + photo_then.y
         old = record.frame
@@ -81,26 +85,25 @@ def _near(a: float, b: float | None, measured: Box) -> bool:
     return b is not None and abs(a - b) <= 1 / measured.width + 1 / measured.height
 
 
-def _cropped(then: Box, now: Box, photo_then: Box, photo_now: Box, image: Gimp.Image) -> tuple[int, int] | None:
-    """How far everything moved when the image was cropped through the coarse layer; None where that cannot be told."""
-    if now.width > then.width or now.height > then.height:
-        return None
-    x = _end_shift(
-        (then.x, then.right), (now.x, now.right), (photo_then.x, photo_then.right), (photo_now.x, photo_now.right),
-        image.get_width(),
-    )  # fmt: skip
-    y = _end_shift(
-        (then.y, then.bottom), (now.y, now.bottom), (photo_then.y, photo_then.bottom), (photo_now.y, photo_now.bottom),
-        image.get_height(),
-    )  # fmt: skip
-    return None if x is None or y is None else (x, y)
+def _spans(boxes: list[tuple[Box, Box]], image: Gimp.Image) -> list[tuple[int, int]]:
+    """How far layers can have moved, across and down (least, most), if these boxes (then, now) were cropped with the image.
 
-
-def _end_shift(then, now, photo_then, photo_now, length: int) -> int | None:
-    """One axis: an end that lies within the canvas was not cut off, so it tells how far it moved."""
-    for (first, last), (now_first, now_last) in ((then, now), (photo_then, photo_now)):
-        if now_last - now_first == last - first or now_first > 0:
-            return now_first - first
-        if now_last < length:
-            return now_last - last
-    return None
+    An end that lies at the canvas's edge may have been cut off, any other one tells how far it moved. Least above most:
+    it was something else than a crop.
+    """
+    ends = [
+        ([((a.x, a.right), (b.x, b.right)) for a, b in boxes], image.get_width()),
+        ([((a.y, a.bottom), (b.y, b.bottom)) for a, b in boxes], image.get_height()),
+    ]
+    spans = []
+    for pairs, length in ends:
+        low, high = -(2**31), 2**31
+        for (first, last), (now_first, now_last) in pairs:
+            high = min(high, now_first - first)
+            low = max(low, now_last - last)
+            if now_first != 0:
+                low = max(low, now_first - first)
+            if now_last != length:
+                high = min(high, now_last - last)
+        spans.append((low, high))
+    return spans

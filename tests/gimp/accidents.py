@@ -33,10 +33,10 @@ def wait_for(condition, seconds=30):
 
 
 def processes(word):
-    """The processes with `word` in their command, but for this one."""
+    """The processes with `word` in their command, but for this one and the shell that all were started from."""
     found = []
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
+        if name.isdigit() and int(name) not in (1, os.getpid()):
             try:
                 with open(f"/proc/{name}/cmdline", "rb") as file:
                     command = file.read()

@@ -7,8 +7,9 @@ def mount(flags=0):
     """A home of 64 kB; with REMOUNT, the one that is there, with other flags."""
     os.makedirs(HOME, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"tmpfs", HOME.encode(), b"tmpfs", flags, b"size=64k,mode=700"):
-        raise OSError(ctypes.get_errno(), "mount")
+    # A process that was just killed may hold files there for a moment.
+    done = wait_for(lambda: libc.mount(b"tmpfs", HOME.encode(), b"tmpfs", flags, b"size=64k,mode=700") == 0)
+    assert done, os.strerror(ctypes.get_errno())
 
 
 def fill():

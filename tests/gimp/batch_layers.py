@@ -167,7 +167,7 @@ def kept_counts_as_seen():
 
 
 KINDS = {
-    "outside canvas": lambda: make_photo(canvas=(300, 260), offset=(150, 170)),
+    "outside canvas": lambda: make_photo(canvas=(300, 260), offset=(130, 120)),
     "larger than canvas": lambda: make_photo(canvas=(130, 100), offset=(-40, -30), alpha=True),
     "filter": lambda: with_look(filtered),
     "mask": lambda: with_look(masked),

@@ -144,7 +144,7 @@ def test_untouched_coarse_layer_counts_as_not_painted_after(changed, change):
         ("image stretched", "cropped, turned or stretched"),
         ("photo scaled", "scaled, turned or moved without the other"),
         ("coarse scaled", "scaled, turned or distorted"),
-        ("cropped at both ends", "cropped"),
+        ("cropped at both ends", "cropped, turned or stretched"),
         ("cropped on all sides", "cropped, turned or stretched"),
     ],
 )
