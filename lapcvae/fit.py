@@ -12,6 +12,8 @@ from .protocol.errors import LapcvaeError
 LEAST_CORRELATION = 0.8
 # Cells of a coarse image that differ by less than this were not painted on; so many of them are left at least.
 SAME_CELL, LEAST_SAME = 0.02, 0.1
+# Cubic interpolation goes beyond the values around by this share of their range, at corners.
+OVERSHOOT = 0.16
 # From this share of touched pixels on, the layer may have been turned or flipped.
 MUCH = 0.3
 TURNS = {
@@ -37,7 +39,8 @@ def beyond(now: np.ndarray, shown: np.ndarray, least: float, scale: float) -> np
     # Two pixels of the old grid to either side, as far as GIMP's interpolation reaches, and one for rounded edges.
     reach = math.ceil(2 * max(1.0, scale)) + 1
     low, high = _range(shown, reach)
-    return ((now < low - least) | (now > high + least)).any(2)
+    slack = least + OVERSHOOT * (high - low)
+    return ((now < low - slack) | (now > high + slack)).any(2)
 
 
 def _range(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:

@@ -287,8 +287,10 @@ def _read_coarse(
     alpha = now[:, :, 3:]
     touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
     if touched.sum() > fit.MUCH * box.width * box.height:
-        cells = (pyramid.reduce(compose.warp_down(compose.to_float(p[:, :, :3]), box, frame, size), level) for p in (rgba, shown))
-        fit.require_painting(*cells, painting.doubtful)
+        now_cells, shown_cells = (
+            pyramid.reduce(compose.warp_down(compose.to_float(p[:, :, :3]), box, frame, size), level) for p in (rgba, shown)
+        )
+        fit.require_painting(now_cells, shown_cells, painting.doubtful)
     # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
     touched &= (alpha[:, :, 0] > 0) | _within(box, request.photo.size.box)[part]
     change = np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)

@@ -222,7 +222,7 @@ def _tables(drawable: Gimp.Drawable) -> Gimp.ColorProfile | None:
 def _by_tables(
     tables: Gimp.ColorProfile, pixels: Array, source: str, target: str, dtype: str, to_srgb: bool
 ) -> Array:
-    """Between the space of the tables and sRGB; `source` and `target`: GEGL's formats of the numbers, `dtype` the new one."""
+    """Between the space of the tables and sRGB. `source`, `target`: GEGL's formats of the numbers; `dtype`: the new one."""
     profiles = (tables, Gimp.ColorProfile.new_rgb_srgb())
     before, after = profiles if to_srgb else profiles[::-1]
     transform = Gimp.ColorTransform.new(

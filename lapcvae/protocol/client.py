@@ -271,8 +271,9 @@ class Connection:
     def ask(self, request, host: Host) -> Iterator[Progress | Coarse | Prepared | Variant | Status]:
         """Send a request and answer the worker's questions through `host`; yields what arrives until it is `done`.
 
-        Of the host, `pixels`, `colours` and `cancelled` are called; once that is true, no more variants are yielded. Raises what they raise (the request is cancelled
-        then), and LapcvaeError when the worker fails, falls silent or ends.
+        Of the host, `pixels`, `colours` and `cancelled` are called; once that is true, no more variants are yielded.
+        Raises what they raise (the request is cancelled then), and LapcvaeError when the worker fails, falls silent or
+        ends.
         """
         for again in (True, False):
             try:

@@ -1,10 +1,6 @@
 # Runs inside GIMP after inside.py: what the batches about accidents share.
-import ctypes
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 
 COARSE, GENERATE = "plug-in-lapcvae-coarse", "plug-in-lapcvae-generate"

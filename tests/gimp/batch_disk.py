@@ -1,4 +1,6 @@
 # Runs inside GIMP after inside.py and accidents.py: a home that is full or cannot be written to; see test_robust.py.
+import ctypes
+
 HOME = "/mnt/run/small-home"
 READ_ONLY, REMOUNT = 1, 32
 

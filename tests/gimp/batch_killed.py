@@ -1,4 +1,8 @@
 # Runs inside GIMP after inside.py and accidents.py with slow_worker: kill -9 and Cancel half-way; see test_robust.py.
+import subprocess
+import sys
+import threading
+
 LOG = "/mnt/run/state/worker.log"
 INNER = """
 for script in ("inside.py", "accidents.py"):

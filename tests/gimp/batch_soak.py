@@ -1,6 +1,6 @@
 # Runs inside GIMP after inside.py and accidents.py: many generations in a row, and what they leave in memory; see
 # test_robust.py. SOAK is their number.
-WARM = 20
+import sys
 
 
 def resident(pid):
