@@ -10,6 +10,8 @@ from .protocol.errors import LapcvaeError
 
 # The brightness of two coarse images of one photo agrees at least this well, whatever was retouched meanwhile.
 LEAST_CORRELATION = 0.8
+# A picture whose brightness deviates by less shows nothing.
+PLAIN = 0.005
 # Cells of a coarse image that differ by less than this were not painted on; so many of them are left at least.
 SAME_CELL, LEAST_SAME = 0.02, 0.1
 # Cubic interpolation goes beyond the values around by this share of their range, at corners.
@@ -60,10 +62,9 @@ def _range(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
 
 def require_photo(b_now: np.ndarray, b_then: np.ndarray) -> None:
     """LapcvaeError unless both coarse images (n x n x 3) show the same."""
-    a, b = (x.mean(2) - x.mean() for x in (b_now, b_then))
-    size = math.sqrt(float((a * a).mean() * (b * b).mean()))
+    now, then = (x.mean(2) - x.mean() for x in (b_now, b_then))
     # In a plain picture there is nothing to compare.
-    if size > 1e-4 and float((a * b).mean()) < LEAST_CORRELATION * size:
+    if then.std() > PLAIN and float((now * then).mean()) < LEAST_CORRELATION * max(now.std(), PLAIN) * then.std():
         raise LapcvaeError(
             "What the photo shows under the coarse layer is not what it showed when that was made: since then they were "
             "cropped, or one of them was scaled, turned or moved without the other.",

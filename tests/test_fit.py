@@ -50,7 +50,7 @@ def test_the_same_photo_may_be_retouched():
     b = picture(1)
     fit.require_photo(0.6 * b + 0.1, b)
     fit.require_photo(np.full_like(b, 0.5), np.full_like(b, 0.2))
-    for other in (picture(2), np.rot90(b), 1 - b):
+    for other in (picture(2), np.rot90(b), 1 - b, np.full_like(b, 0.5)):
         with pytest.raises(LapcvaeError, match="not what it showed"):
             fit.require_photo(other, b)
 

@@ -109,12 +109,9 @@ def base(image: Gimp.Image, photo_layer: Gimp.Layer, source: str) -> Gimp.Layer:
         return photo_layer
     parent = photo_layer.get_parent()
     beside = parent.get_children() if parent else image.get_layers()
-    for layer in beside[: beside.index(photo_layer)]:
-        if not layer.is_group() and layer.get_visible() and layer.get_parasite(records.VARIANT) is not None:
-            found = records.variant_source(layer)
-            if found.locate(image) == photo_layer:
-                return layer
-    return photo_layer
+    above = beside[: beside.index(photo_layer)]
+    kept = [x for x in made_from(image, photo_layer) if x in above and not x.is_group() and x.get_visible()]
+    return min(kept, key=above.index, default=photo_layer)
 
 
 def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -> Gimp.Layer:

@@ -43,12 +43,14 @@ class LayerHost:
 
     def _read_painting(self, box: Box) -> Array:
         there = self._moved(box, layers.offsets(self._painting))
-        pixels = layers.read_srgb(self._painting, there, self._dtype)
         shown = records.shown(self._painting, self._record) if self._record else None
-        if shown is None:
-            return pixels
-        at = places.place(self._record, self._painting, self._photo, self._image).box
-        return shown.restored(pixels, layers.read_native(self._painting, there), box, at)
+        # Colours > Curves and the like on the painting are filters as long as the user does not merge them.
+        with layers.with_filters(self._painting) as painting:
+            pixels = layers.read_srgb(painting, there, self._dtype)
+            if shown is None:
+                return pixels
+            at = places.place(self._record, self._painting, self._photo, self._image).box
+            return shown.restored(pixels, layers.read_native(painting, there), box, at)
 
     def colours(self, to: str, pixels: Array) -> Array:
         convert = {"model": layers.to_model, "photo": layers.to_photo}[to]

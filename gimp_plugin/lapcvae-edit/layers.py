@@ -6,8 +6,10 @@ order, which is little endian on every machine that GIMP's packages exist for.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Iterator
 
 from gi.repository import Babl, Gegl, Gimp, GLib
 from lapcvae.protocol.errors import LapcvaeError
@@ -96,6 +98,23 @@ def read_srgb(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
 def read_mask(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     """H x W x 1 of a mask, channel or selection over `box`, full scale = 1; 0 beyond it. `dtype`: "u1", "u2", "f4"."""
     return _read(drawable, box, MASK_FORMATS[dtype], dtype, 1, Gegl.AbyssPolicy.NONE)
+
+
+@contextlib.contextmanager
+def with_filters(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
+    """The layer, or, where it has filters, a copy outside the image in which they are part of the pixels."""
+    if not any(effect.get_visible() for effect in layer.get_filters()):
+        yield layer
+        return
+    copy = layer.copy()
+    try:
+        for effect in copy.get_filters():
+            if not effect.get_visible():
+                effect.delete()
+        copy.merge_filters()
+        yield copy
+    finally:
+        copy.delete()
 
 
 def fingerprint(layer: Gimp.Layer) -> str:

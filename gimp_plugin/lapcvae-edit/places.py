@@ -15,7 +15,7 @@ from records import CoarseRecord
 class Place:
     """`frame`, and the `box` of the picture that was shown, in the photo's present pixels.
 
-    `scale`: how much larger the layer is than it was; `doubtful`: whether this was worked out from changed sizes.
+    `scale`: how much larger the layer is than it was; `doubtful`: whether this was worked out from changed sizes or names.
     """
 
     frame: Frame
@@ -30,6 +30,8 @@ def place(record: CoarseRecord, layer: Gimp.Layer, photo: Gimp.Layer, image: Gim
     then = _moved(record.box, photo_then.x, photo_then.y)
     now, photo_now = layers.box_of(layer), layers.box_of(photo)
     same, same_photo = _size(now) == _size(then), _size(photo_now) == _size(photo_then)
+    # The photo may also have been taken for another layer.
+    as_it_was = same and same_photo and photo.get_name() == record.source.name
     scale = 1.0
     if same:
         # Image, canvas or photo may have been cropped or moved; the frame goes where the coarse layer goes.
@@ -55,7 +57,7 @@ def place(record: CoarseRecord, layer: Gimp.Layer, photo: Gimp.Layer, image: Gim
         x, y = shift[0] - photo_now.x + photo_then.x, shift[1] - photo_now.y + photo_then.y
         old = record.frame
         frame = Frame(old.cx + x, old.cy + y, old.side, old.angle)
-        return Place(frame, _moved(record.box, x, y), 1.0, not (same and same_photo))
+        return Place(frame, _moved(record.box, x, y), 1.0, not as_it_was)
     # Scaled: as far from the coarse layer's corner as before, in the new measure.
     frame = Frame(
         now.x + (record.frame.cx - record.box.x) * scale - photo_now.x,

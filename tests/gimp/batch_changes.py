@@ -106,6 +106,37 @@ def duplicated_after(change):
     return work
 
 
+def filtered():
+    """What Colors > Invert does to the coarse layer without merging: a filter, which is painting too."""
+    image, photo = make_photo()
+    coarse = call(COARSE, image, [photo], level=3)[2]
+    coarse.append_filter(Gimp.DrawableFilter.new(coarse, "gegl:invert-gamma", "invert"))
+    before = [x.get_name() for x in image.get_layers()]
+    status, message, group = call(GENERATE, image, [coarse], count=1)
+    assert status == "SUCCESS", message
+    mask = group.get_children()[0].get_mask()
+    facts = {"mask": sum(floats(mask, "Y float", (0, 0, 160, 160))) / 160**2, "filters": len(coarse.get_filters())}
+    facts["added"] = len(image.get_layers()) - len(before)
+    image.delete()
+    return facts
+
+
+def photo_lost(other=False):
+    """Duplicated, renamed and cropped: nothing tells which layer the photo is, but selecting it does."""
+    image, photo = make_photo()
+    coarse = call(COARSE, image, [photo], level=3)[2]
+    paint(image, coarse, PAINTED, (0.1, 0.05, 0.4))
+    copy = image.duplicate()
+    image.delete()
+    copy.crop(170, 160, 15, 0)
+    coarse, photo, below = copy.get_layers()
+    photo.set_name("portrait")
+    # New tattoos, which must not be those of the layers that are looked for.
+    facts = [call(GENERATE, copy, [coarse], count=1)[:2], call(GENERATE, copy, [below if other else photo], count=1)[:2]]
+    copy.delete()
+    return facts
+
+
 NINETY = Gimp.RotationType.DEGREES90
 ACROSS = Gimp.OrientationType.HORIZONTAL
 ADOBE = {"profile": Gimp.ColorProfile.new_rgb_adobe()}
@@ -148,5 +179,8 @@ for name in ("half", "1.37", "cropped around", "cropped through, left", "u16", "
     guarded(f"Adobe RGB {name}, untouched", lambda: after(WORK[name], False, **ADOBE))
 for name in ("half", "1.37"):
     guarded(f"blocks {name}, untouched", lambda: after(WORK[name], False, style="blocks"))
+guarded("filtered", filtered)
+guarded("photo lost", photo_lost)
+guarded("photo lost, other", lambda: photo_lost(True))
 guarded("colour, untouched", lambda: after(colour, False, gray=True))
 guarded("colour", lambda: after(colour, True, gray=True))

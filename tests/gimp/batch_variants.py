@@ -72,7 +72,9 @@ def again_with_strokes():
     frame = {"level": 3, "center_x": 100.0, "center_y": 80.0, "side": 128.0}
     first = done(GENERATE, image, photo, painting=layer, count=1, **frame)
     second = done(AGAIN, image, photo)
-    facts = {"asked": [remembered(g)["asked"] for g in (first, second)],
+    image.scale(WIDTH // 2, HEIGHT // 2)
+    third = done(AGAIN, image, photo)
+    facts = {"scaled": remembered(third)["asked"]["frame"], "asked": [remembered(g)["asked"] for g in (first, second)],
              "seeds": [remembered(g)["settings"]["seed"] for g in (first, second)]}  # fmt: skip
     image.delete()
     return facts

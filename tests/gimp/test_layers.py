@@ -132,6 +132,20 @@ def test_untouched_coarse_layer_counts_as_not_painted_after(changed, change):
     assert "Nothing is painted" in whole(changed, f"{change}, untouched")
 
 
+def test_filter_on_the_coarse_layer_is_painting(changed):
+    facts = whole(changed, "filtered")
+    assert facts["mask"] > 0.9
+    assert facts["filters"] == 1 and facts["added"] == 1
+
+
+def test_photo_that_cannot_be_found_is_said_by_selecting_it(changed):
+    (status, message), right = whole(changed, "photo lost")
+    assert status == "EXECUTION_ERROR" and "is not in this image. Select the photo layer" in message
+    assert right == ["SUCCESS", ""]
+    status, message = whole(changed, "photo lost, other")[1]
+    assert status == "EXECUTION_ERROR" and "not what it showed" in message
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

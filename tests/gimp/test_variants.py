@@ -49,6 +49,7 @@ class TestAgain:
         assert first == second
         assert first["painting"]["name"] == "strokes" and first["level"] == 3
         assert first["frame"] == {"cx": 100.0, "cy": 80.0, "side": 128.0, "angle": 0.0}
+        assert facts["scaled"] == {"cx": 50.0, "cy": 40.0, "side": 64.0, "angle": 0.0}
 
     def test_ctrl_f_without_earlier_variants_takes_the_arguments(self, used):
         settings = whole(used, "first with last values")["settings"]
