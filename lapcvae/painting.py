@@ -20,7 +20,7 @@ from .photo import PhotoFile, read_png_text, read_rgba, write_png_with_text
 from .photo.files import write_whole
 from .protocol.errors import LapcvaeError
 from .protocol.geometry import Box, Frame, Size
-from .protocol.messages import Array, Coarse, Painting
+from .protocol.messages import LEAST_PAINT, Array, Coarse, Painting
 
 FORMAT = 1
 KEYWORD = "LapCVAE"
@@ -200,7 +200,7 @@ class CoarseOverPhoto:
         """(painted - shown) alpha, alpha - 1, in the square: h x w x 4 float32 over a box there; empty: unpainted."""
         was, now = compose.to_float(self.coarse.shown(self.rgba.shape[0])), compose.to_float(self.rgba)
         apart = np.abs(now - was).max(2)
-        touched = apart > service.PAINT_THRESHOLD
+        touched = apart > LEAST_PAINT
         if touched.mean() > LOSSY_SHARE and np.median(apart[touched]) < LOSSY_CHANGE:
             raise LapcvaeError(
                 f"The painting differs a little from the coarse picture on {touched.mean():.0%} of it, as after saving with "

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bundle, compose, edit, pyramid
+from . import bundle, compose, edit, fit, pyramid
 from .engine import Engine
 from .protocol.errors import Cancelled, LapcvaeError
 from .protocol.geometry import Box, Frame
@@ -35,8 +35,6 @@ from .protocol.version import PROTOCOL, VERSION
 
 # Encoded photos that are kept: a few megabytes each.
 MOST_ENCODED = 8
-# A painted pixel differs from the shown one by more than this (a layer's own format may round both).
-PAINT_THRESHOLD = 2.5 / 255
 # Sides of the photo that a frame may have; beyond the photo its edge is replicated, in memory.
 LARGEST_FRAME = 4
 
@@ -139,8 +137,9 @@ class Service:
             finally:
                 drawing.cancel()
         times.mark("done")
-        facts = {"times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded,
-                 "variants": made}  # fmt: skip
+        facts = {
+            "times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded, "variants": made,
+        }  # fmt: skip
         return Done(facts, cancelled=made < s.count)
 
     def _encode(self, engine: Engine, b_0: np.ndarray) -> edit.EncodedPhoto:
@@ -262,7 +261,7 @@ def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.E
     rgba = _checked(host.pixels("painting", box), box, 4)
     if request.painting.kind == "strokes":
         return _read_strokes(engine, request, rgba, box, encoded)
-    return _read_coarse(engine, request, rgba, box)
+    return _read_coarse(engine, host, request, rgba, box, encoded)
 
 
 def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box, encoded) -> edit.Paint:
@@ -280,7 +279,9 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
     return _paint(level, difference, np.zeros_like(cover), cover)
 
 
-def _read_coarse(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box) -> edit.Paint:
+def _read_coarse(
+    engine: Engine, host: Host, request: EditRequest, rgba: np.ndarray, box: Box, encoded: edit.EncodedPhoto
+) -> edit.Paint:
     """What differs from the coarse picture that was shown; made transparent means "invent freely here"."""
     size, frame, painting = engine.bundle.size, request.frame, request.painting
     b_j = from_array(painting.b_j)
@@ -290,14 +291,23 @@ def _read_coarse(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Bo
             f"The painting's coarse level has the shape {b_j.shape}, which the model {engine.bundle.name} does not have.",
             "Make the coarse picture again with this model.",
         )
+    if painting.doubtful:
+        fit.require_photo(encoded.b[level], b_j)
     shown = shown_picture(b_j.tobytes(), level, painting.style, frame, box, size, rgba.dtype.str)
+    if request.photo.format.colour == "Y" and np.ptp(b_j, axis=2).max() > 1e-3:
+        shown = _gray(host, shown)
     nothing = np.zeros((size, size), np.float32)
-    part = _bounds(_different(rgba, shown))
+    part = _bounds(_different(rgba, shown)) if painting.scale == 1 else np.s_[:, :]
     if part is None:
         return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing)
     was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
     alpha = now[:, :, 3:]
-    touched = (np.abs(now - was).max(2) > PAINT_THRESHOLD) & (was[:, :, 3] > 0)
+    touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
+    if touched.sum() > fit.MUCH * box.width * box.height:
+        now_cells, shown_cells = (
+            pyramid.reduce(compose.warp_down(compose.to_float(p[:, :, :3]), box, frame, size), level) for p in (rgba, shown)
+        )
+        fit.require_painting(now_cells, shown_cells, painting.doubtful)
     # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
     touched &= (alpha[:, :, 0] > 0) | _within(box, request.photo.size.box)[part]
     change = np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)
@@ -305,6 +315,13 @@ def _read_coarse(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Bo
     planes[part] = change * touched[:, :, None]
     fine = compose.warp_down(planes, box, frame, size)
     return _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4])
+
+
+def _gray(host: Host, shown: np.ndarray) -> np.ndarray:
+    """A shown picture (H x W x 4) as it is since the image was made gray."""
+    colours = to_array(compose.to_float(shown[:, :, :3]))
+    gray = from_array(host.colours("model", host.colours("photo", colours)))
+    return np.dstack([compose.to_native(np.clip(gray, 0, 1), shown.dtype), shown[:, :, 3]])
 
 
 def _different(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -270,19 +270,19 @@ class Server:
         try:
             with self._our_turn(host):
                 if self._service is None:
-                    self._service = self._make_service()
+                    self._service = self._made_service()
                 if isinstance(request, StatusRequest):
                     host = _WithWorkerFacts(host, self._facts())
                 done = self._service.handle(request, host)
-            seconds = time.monotonic() - begun
-            if done.cancelled:
-                log.info("%s: cancelled after %.3f s, variants made: %s", name, seconds, done.facts.get("variants", 0))
-            else:
-                log.info("%s: %.3f s", name, seconds)
+            cancelled = f"cancelled after {done.facts.get('variants', 0)} variants, " if done.cancelled else ""
+            log.info("%s: %s%.3f s", name, cancelled, time.monotonic() - begun)
             return done
         except Cancelled:
             log.info("%s: cancelled after %.3f s", name, time.monotonic() - begun)
             return Done(cancelled=True)
+        except ConnectionLost:
+            log.info("%s: cancelled after %.3f s, because the client has gone", name, time.monotonic() - begun)
+            raise
         except ProtocolError:
             raise
         except LapcvaeError as error:
@@ -295,6 +295,14 @@ class Server:
                 "Try again; if it stays, report it together with the log.",
                 str(paths.log_path()),
             )
+
+    def _made_service(self) -> Service:
+        try:
+            return self._make_service()
+        except Exception:
+            # An environment without its packages; once it is repaired, another worker has to find them.
+            self._stopping.set()
+            raise
 
     def _failure(self, error: LapcvaeError) -> Failure:
         return Failure(error.cause[:2000], error.remedy[:2000], str(paths.log_path()))

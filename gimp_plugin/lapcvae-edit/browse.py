@@ -49,10 +49,11 @@ def keep(image: Gimp.Image, drawables: list) -> Gimp.Layer:
     photo = records.variant_source(group).locate(image)
     others = [layer for layer in variants if layer != kept]
     # All reading comes before the first change.
-    changed = [layer for layer in others if records.changed(layer)]
+    changed = [layer for layer in others if records.changed(layer, photo)]
+    own_look = records.changed_group(group)
+    below = chosen.base(image, photo, records.asked(group).source) if photo else group
     coarse = chosen.coarse_layers(image, photo) if photo else []
     with one_undo_step(image):
-        below = photo or group
         image.reorder_item(kept, below.get_parent(), image.get_item_position(below))
         kept.set_visible(True)
         for layer in others:
@@ -60,7 +61,7 @@ def keep(image: Gimp.Image, drawables: list) -> Gimp.Layer:
                 layer.set_visible(False)
             else:
                 image.remove_layer(layer)
-        if not group.get_children():
+        if not group.get_children() and not own_look:
             image.remove_layer(group)
         for layer in coarse:
             layer.set_visible(False)

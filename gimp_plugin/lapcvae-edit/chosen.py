@@ -10,6 +10,9 @@ from images import all_layers, every_layer
 
 from lapcvae.protocol.errors import LapcvaeError
 
+# How GIMP calls the channel that is there while the quick mask is on.
+QUICK_MASK = "Qmask"
+
 
 def one_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
     """The one selected layer or group, also where its mask is selected; or what is in the way."""
@@ -27,19 +30,33 @@ def one_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
 
 def editable_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
     """The one selected layer that a photo can be found from, in an image that can be edited."""
+    if image is not None:
+        _require_plain_editing(image)
     layer = one_layer(image, drawables)
     if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
         raise LapcvaeError(
             "This image has indexed colours, which cannot hold new ones.", "Choose Image > Mode > RGB, then try again."
         )
     if not records.remembers(layer):
-        if layer != drawables[0]:
-            raise _no_layer(drawables[0])
         if layer.is_group():
             raise LapcvaeError(
                 f'"{layer.get_name()}" is a layer group.', "Select the photo layer in it, then try again."
             )
     return layer
+
+
+def _require_plain_editing(image: Gimp.Image) -> None:
+    """What would get between the photo and what is put above it."""
+    if image.get_floating_sel() is not None:
+        raise LapcvaeError(
+            "A floating selection is waiting for its place.",
+            "Anchor it (Layer > Anchor Floating Selection) or make it a layer (Layer > To New Layer), then try again.",
+        )
+    if any(channel.get_name() == QUICK_MASK for channel in image.get_channels()):
+        raise LapcvaeError(
+            "The quick mask is on, so what is painted goes into it.",
+            "Turn it off (Select > Toggle Quick Mask), then try again.",
+        )
 
 
 def _no_layer(drawable: Gimp.Drawable) -> LapcvaeError:
@@ -86,11 +103,27 @@ def groups(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.GroupLayer]:
     return [layer for layer in made_from(image, photo_layer) if layer.is_group()]
 
 
+def base(image: Gimp.Image, photo_layer: Gimp.Layer, source: str) -> Gimp.Layer:
+    """What new layers are put directly above, and the top of what is seen: the photo; when what is visible counts
+    (`source` "visible"), the topmost variant of it that was kept there and is visible."""
+    if source != "visible":
+        return photo_layer
+    parent = photo_layer.get_parent()
+    beside = parent.get_children() if parent else image.get_layers()
+    above = beside[: beside.index(photo_layer)]
+    kept = [x for x in made_from(image, photo_layer) if x in above and not x.is_group() and x.get_visible()]
+    return min(kept, key=above.index, default=photo_layer)
+
+
 def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -> Gimp.Layer:
     """The layer that was painted on: the selected coarse layer, else the topmost one of this photo."""
     if records.coarse_record(selected):
         return selected
     found = coarse_layers(image, photo_layer)
+    if not found and selected == photo_layer:
+        # A coarse layer whose photo cannot be found by itself: the selection says which layer it is.
+        lost = [x for x in all_layers(image) if (r := records.coarse_record(x)) and r.source.locate(image) is None]
+        found = lost if len(lost) == 1 else []
     if not found:
         raise LapcvaeError(
             f'The layer "{photo_layer.get_name()}" has no coarse layer.',

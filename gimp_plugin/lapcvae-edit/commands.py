@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-import time
 
 import chosen
+import insertion
 import layers
+import places
 import records
+import seen
 from gi.repository import Gimp
 from host import LayerHost
-from images import one_undo_step
 from records import Asked, CoarseRecord, Source
 
 from lapcvae.protocol import client
@@ -23,6 +25,7 @@ from lapcvae.protocol.messages import (
     CoarseRequest,
     EditRequest,
     Painting,
+    Photo,
     Prepared,
     Progress,
     Settings,
@@ -31,6 +34,8 @@ from lapcvae.protocol.messages import (
 
 # As many as the argument `seed` of GIMP's procedures can have.
 SEEDS = 2**31
+# Which layers the user was told of; gone when GIMP ends.
+TOLD = "lapcvae-told"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,48 +48,24 @@ class Edit:
     frame: Frame | None = None
     model: str = ""
     device: str = "auto"
-
-
-def make_coarse(
-    image: Gimp.Image, drawables: list, level: int, frame: Frame | None, style: str, model: str
-) -> Gimp.Layer:
-    """Put a coarse layer to paint on directly above the photo layer. `frame` None: the largest centred square."""
-    photo = chosen.photo(image, chosen.editable_layer(image, drawables))
-    request = coarse_request(photo, frame or _largest_frame(photo), level, style, model)
-    return insert_coarse(image, photo, request, ask_coarse(request, LayerHost(image, photo, None, request.dtype)))
-
-
-def coarse_request(photo: Gimp.Layer, frame: Frame, level: int, style: str, model: str) -> CoarseRequest:
-    return CoarseRequest(layers.photo_of(photo), frame, level, style, model, layers.painting_dtype(photo))
-
-
-def ask_coarse(request: CoarseRequest, host: Host) -> Coarse:
-    """The slow part, which changes nothing."""
-    return _only(Coarse, _ask(request, host))
-
-
-def insert_coarse(image: Gimp.Image, photo: Gimp.Layer, request: CoarseRequest, coarse: Coarse) -> Gimp.Layer:
-    with one_undo_step(image):
-        x, y = layers.offsets(photo)
-        layer = _new_layer(image, f"Coarse, {coarse.b_j.shape[1]} cells across: paint here", coarse.box, True)
-        image.insert_layer(layer, photo.get_parent(), image.get_item_position(photo))
-        layer.set_offsets(x + coarse.box.x, y + coarse.box.y)
-        layers.write_srgb(layer, coarse.shown)
-        records.attach(layer, CoarseRecord.of(coarse, request.frame, request.style, photo))
-        records.attach_shown(layer, coarse.shown)
-    return layer
+    # What is read: "layer" (the photo layer's own pixels), "visible" (what is seen of it, with filters, mask, mode and
+    # opacity over the layers below) or "auto" (what the coarse layer was made of; with strokes, the layer).
+    source: str = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One edit, ready to be asked for: what it is about in the image, and the request that was made of that."""
+    """What is to be asked for, and what it is about in the image: the photo, and the layer `base` that results go above.
+
+    `reads`: "layer" or "visible", as `Edit.source`.
+    """
 
     image: Gimp.Image
     photo: Gimp.Layer
-    painting: Gimp.Layer
-    request: EditRequest
+    base: Gimp.Layer
+    reads: str
+    request: CoarseRequest | EditRequest
     host: LayerHost
-    asked: Asked
 
     def check(self) -> None:
         """Raises LapcvaeError when the photo is not as it was when the task was begun; the user may do anything meanwhile.
@@ -92,16 +73,24 @@ class Task:
         To be called before its pixels are touched: GIMP ends a plug-in that reads or writes a layer that is gone.
         """
         if not self.image.is_valid():
-            raise LapcvaeError("The image was closed.", "Open it again and choose Generate Variants there.")
+            raise LapcvaeError("The image was closed.", "Open it again and choose the menu entry there.")
         if not self.photo.is_valid():
             raise LapcvaeError(
                 "The photo layer was deleted, or what made it was undone.", "Bring it back (Edit > Undo or Redo)."
             )
-        if layers.photo_of(self.photo) != self.request.photo:
+        if _described(self.photo, self.reads) != self.request.photo:
             raise LapcvaeError(
                 f'The photo layer "{self.photo.get_name()}" has another size or format than when this began.',
-                "Undo that change, or generate variants again.",
+                "Undo that change, or choose the menu entry again.",
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class EditTask(Task):
+    """An edit; `painting` is what was painted on."""
+
+    painting: Gimp.Layer
+    asked: Asked
 
     def check_painting(self) -> None:
         """As `check`, for all that is read: also the layer that was painted on."""
@@ -118,6 +107,51 @@ class Task:
         )
 
 
+# ------------------------------------------------------------------------------------------------ the coarse layer
+
+
+def make_coarse(
+    image: Gimp.Image, drawables: list, level: int, frame: Frame | None, style: str, model: str, source: str = "layer"
+) -> Gimp.Layer:
+    """Put a coarse layer to paint on directly above the photo layer; what would cover it is hidden.
+
+    `frame` None: the largest centred square. `source`: "layer" or "visible", as in `Edit`.
+    """
+    photo = chosen.photo(image, chosen.editable_layer(image, drawables))
+    task = begin_coarse(image, photo, frame or _largest_frame(photo), level, style, model, source)
+    return insert_coarse(task, ask_coarse(task, task.host))
+
+
+def begin_coarse(
+    image: Gimp.Image, photo: Gimp.Layer, frame: Frame, level: int, style: str, model: str, source: str
+) -> Task:
+    """Everything that has to be known before the runtime is asked. Raises LapcvaeError for what is in the way."""
+    _require_paintable(photo.get_parent())
+    base = chosen.base(image, photo, source)
+    request = CoarseRequest(_described(photo, source), frame, level, style, model, layers.painting_dtype(photo))
+    host = LayerHost(image, photo, None, request.dtype, below=base if source == "visible" else None)
+    return Task(image, photo, base, source, request, host)
+
+
+def ask_coarse(task: Task, host: Host) -> Coarse:
+    """The slow part, which changes nothing."""
+    return _only(Coarse, _ask(task.request, host))
+
+
+def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
+    """The coarse layer, in one undo step; earlier ones of the photo and its variants are hidden."""
+    task.check()
+    image, photo = task.image, task.photo
+    covering = [*chosen.coarse_layers(image, photo), *chosen.groups(image, photo)]
+    layer = insertion.put_coarse(image, photo, task.base, coarse, task.request, task.reads, covering)
+    if task.reads == "layer":
+        _tell_what_is_not_read(photo)
+    return layer
+
+
+# ---------------------------------------------------------------------------------------------------- the variants
+
+
 def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     """Put a group of variants directly above the photo layer; the painting layer and older groups are hidden."""
     task = begin(image, drawables, edit)
@@ -128,30 +162,29 @@ def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     return insert(task, prepared, variants)
 
 
-def begin(image: Gimp.Image, drawables: list, edit: Edit) -> Task:
+def begin(image: Gimp.Image, drawables: list, edit: Edit) -> EditTask:
     """Everything that an edit needs to know before the runtime is asked. Raises LapcvaeError for what is missing."""
     selected = chosen.editable_layer(image, drawables)
     photo = chosen.photo(image, selected)
     painting = edit.painting or chosen.painting(image, selected, photo)
     record = records.coarse_record(painting)
-    request = _edit_request(photo, painting, record, edit, selection=not Gimp.Selection.is_empty(image))
-    host = LayerHost(image, photo, painting, request.painting.dtype, record)
-    asked = Asked(edit.settings, Source.of(painting), edit.level, edit.frame, edit.model, edit.device)
-    return Task(image, photo, painting, request, host, asked)
+    source = edit.source if edit.source != "auto" else record.reads if record else "layer"
+    base = chosen.base(image, photo, source)
+    request = _edit_request(image, photo, _described(photo, source), painting, record, edit)
+    below = base if source == "visible" else None
+    host = LayerHost(image, photo, painting, request.painting.dtype, record, below)
+    asked = Asked(edit.settings, Source.of(painting), edit.level, edit.frame, edit.model, edit.device, source)
+    return EditTask(image, photo, base, source, request, host, painting, asked)
 
 
-def insert(task: Task, prepared: Prepared, variants: list[Variant]) -> Gimp.GroupLayer:
+def insert(task: EditTask, prepared: Prepared, variants: list[Variant]) -> Gimp.GroupLayer:
     """The variants as a group of layers, one undo step; what they cover (painting and older groups) is hidden."""
     task.check()
-    image = task.image
-    older = chosen.groups(image, task.photo)
     painting = [task.painting] if task.painting.is_valid() else []
-    with one_undo_step(image):
-        group = _insert_variants(image, task.photo, prepared, variants, task.asked)
-        for hidden in (*painting, *older):
-            hidden.set_visible(False)
-        # GIMP selects what is inserted last; the one that is seen is what the user will paint on or keep.
-        image.set_selected_layers(group.get_children()[:1])
+    hide = [*painting, *chosen.groups(task.image, task.photo)]
+    group = insertion.put_variants(task.image, task.photo, task.base, prepared, variants, task.asked, hide)
+    if task.reads == "layer":
+        _tell_what_is_not_read(task.photo)
     return group
 
 
@@ -174,7 +207,8 @@ def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
             f'The layer "{photo.get_name()}" has no variants yet, so there is nothing to repeat.',
             "Select the photo layer or its coarse layer, paint, and choose Filters > LapCVAE > Generate Variants.",
         )
-    last = records.asked(selected if selected in earlier else earlier[0])
+    from_layer = selected if selected in earlier else earlier[0]
+    last = records.asked(from_layer)
     painting = selected if records.coarse_record(selected) else chosen.layer_like(image, last.painting)
     if painting is None:
         raise LapcvaeError(
@@ -183,7 +217,9 @@ def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
         )
     seed = (max(records.asked(layer).settings.seed for layer in earlier) + 1) % SEEDS
     settings = dataclasses.replace(last.settings, seed=seed)
-    return generate(image, drawables, Edit(settings, painting, last.level, last.frame, last.model, last.device))
+    frame = _frame_now(last.frame, records.variant_source(from_layer), photo)
+    edit = Edit(settings, painting, last.level, frame, last.model, last.device, last.source)
+    return generate(image, drawables, edit)
 
 
 # -------------------------------------------------------------------------------------------------- the request
@@ -193,12 +229,43 @@ def _largest_frame(photo: Gimp.Layer) -> Frame:
     return Frame.largest_centred(Size(photo.get_width(), photo.get_height()))
 
 
+def _require_paintable(group: Gimp.Layer | None) -> None:
+    """GIMP lets nobody paint in a group with locked content."""
+    while group is not None:
+        if group.get_lock_content():
+            raise LapcvaeError(
+                f'The pixels of the layer group "{group.get_name()}" are locked, so a coarse layer in it could not be '
+                "painted on.",
+                "Unlock them (in the Layers dialog), then try again.",
+            )
+        group = group.get_parent()
+
+
+def _described(photo: Gimp.Layer, source: str) -> Photo:
+    return seen.photo_of(photo) if source == "visible" else layers.photo_of(photo)
+
+
+def _frame_now(frame: Frame | None, then: Source, photo: Gimp.Layer) -> Frame | None:
+    """The frame that was given for a photo of then's size, in the photo's present pixels."""
+    across, down = photo.get_width() / then.width, photo.get_height() / then.height
+    if frame is None or across == down == 1:
+        return frame
+    if abs(across - down) > 1 / then.width + 1 / then.height:
+        raise LapcvaeError(
+            f'The photo layer "{photo.get_name()}" was cropped, turned or stretched since its last variants.',
+            "Choose Filters > LapCVAE > Generate Variants and say where the frame is now.",
+        )
+    return Frame(frame.cx * across, frame.cy * down, frame.side * (across + down) / 2, frame.angle)
+
+
 def _edit_request(
-    photo: Gimp.Layer, painting: Gimp.Layer, record: CoarseRecord | None, edit: Edit, selection: bool
+    image: Gimp.Image, photo: Gimp.Layer, described: Photo, painting: Gimp.Layer, record: CoarseRecord | None, edit: Edit
 ) -> EditRequest:
     if record:
-        frame, level, model = record.present_frame(painting, photo), record.level, edit.model or record.model
-        painted = Painting("coarse", record.dtype, record.style, record.b_j)
+        place = places.place(record, painting, photo, image)
+        frame, level, model = place.frame, record.level, edit.model or record.model
+        least = records.least_paint(record, painting, place.scale)
+        painted = Painting("coarse", record.dtype, record.style, record.b_j, least, place.scale, place.doubtful)
     else:
         if painting == photo or not painting.has_alpha():
             raise LapcvaeError(
@@ -208,15 +275,21 @@ def _edit_request(
         frame, level, model = edit.frame or _largest_frame(photo), edit.level, edit.model
         painted = Painting("strokes", layers.painting_dtype(painting))
     return EditRequest(
-        layers.photo_of(photo),
-        frame,
-        level,
-        painted,
-        edit.settings,
-        model,
-        edit.device,
-        layers.mask_dtype(photo),
-        selection,
+        described, frame, level, painted, edit.settings, model, edit.device, layers.mask_dtype(photo),
+        selection=not Gimp.Selection.is_empty(image),
+    )  # fmt: skip
+
+
+def _tell_what_is_not_read(photo: Gimp.Layer) -> None:
+    """Say, once in a session of GIMP, that the photo looks different from the pixels that were read."""
+    found, kept = layers.unlike_its_pixels(photo), Gimp.get_parasite(TOLD)
+    told = json.loads(bytes(kept.get_data()).rstrip(b"\0")) if kept else []
+    if not found or photo.get_id() in told:
+        return
+    Gimp.attach_parasite(Gimp.Parasite.new(TOLD, 0, json.dumps([*told, photo.get_id()]).encode()))
+    Gimp.message(
+        f'The layer "{photo.get_name()}" has {" and ".join(found)}, so it looks different from the pixels that it holds; '
+        'LapCVAE read those pixels. To start from what is seen, choose the source "What is visible".'
     )
 
 
@@ -246,51 +319,3 @@ def _only(kind: type, answers: list):
             "Run install.sh again, so that the plug-in and its worker fit together.",
         )
     return found[0]
-
-
-# --------------------------------------------------------------------------------------------------- the layers
-
-
-def _new_layer(image: Gimp.Image, name: str, box, alpha: bool) -> Gimp.Layer:
-    kinds = {
-        (Gimp.ImageBaseType.RGB, False): Gimp.ImageType.RGB_IMAGE,
-        (Gimp.ImageBaseType.RGB, True): Gimp.ImageType.RGBA_IMAGE,
-        (Gimp.ImageBaseType.GRAY, False): Gimp.ImageType.GRAY_IMAGE,
-        (Gimp.ImageBaseType.GRAY, True): Gimp.ImageType.GRAYA_IMAGE,
-    }
-    kind = kinds[image.get_base_type(), alpha]
-    return Gimp.Layer.new(image, name, box.width, box.height, kind, 100.0, Gimp.LayerMode.NORMAL)
-
-
-def _insert_variants(
-    image: Gimp.Image, photo: Gimp.Layer, prepared: Prepared, variants: list[Variant], asked: Asked
-) -> Gimp.GroupLayer:
-    """A group directly above the photo; in it the variants, the first on top and the only visible one."""
-    group = Gimp.GroupLayer.new(image, f"Variants of {photo.get_name()}")
-    image.insert_layer(group, photo.get_parent(), image.get_item_position(photo))
-    common = {
-        "source": dataclasses.asdict(Source.of(photo)),
-        "made": time.time(),
-        "settings": dataclasses.asdict(asked.settings),
-        "asked": {name: value for name, value in dataclasses.asdict(asked).items() if name != "settings"},
-        "level": prepared.level,
-        "model": prepared.model,
-        "model_hash": prepared.model_hash,
-        "provider": prepared.provider,
-    }
-    records.attach_facts(group, records.VARIANT, common)
-    x, y = layers.offsets(photo)
-    for position, variant in enumerate(variants):
-        layer = _new_layer(image, f"Variant {variant.index + 1}", prepared.box, photo.has_alpha())
-        layer.set_visible(position == 0)
-        image.insert_layer(layer, group, position)
-        layer.set_offsets(x + prepared.box.x, y + prepared.box.y)
-        layers.write_native(layer, variant.pixels)
-        mask = layer.create_mask(Gimp.AddMaskType.BLACK)
-        layer.add_mask(mask)
-        layers.write_mask(mask, prepared.mask)
-        # Painting goes to the picture unless the user clicks the mask.
-        layer.set_edit_mask(False)
-        own = {"index": variant.index, "seed": variant.seed, "content": layers.fingerprint(layer)}
-        records.attach_facts(layer, records.VARIANT, {**common, **own})
-    return group

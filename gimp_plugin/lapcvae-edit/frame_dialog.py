@@ -14,13 +14,12 @@ import records
 from dialogs import FAR, NEAR
 from frame_canvas import FrameCanvas
 from gi.repository import Gimp, Gtk
-from host import LayerHost
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes, proposed_frame
 
 import models
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
-from lapcvae.protocol.messages import Coarse, CoarseRequest
+from lapcvae.protocol.messages import Coarse
 
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1
@@ -31,6 +30,7 @@ _WHEEL = "Wheel: scale, with Shift: turn, with Ctrl: zoom."
 HINT, HINT_WITHOUT_EYES = f"{_DRAG} {_RINGS} {_WHEEL}", f"{_DRAG} {_WHEEL}"
 FIRST_EYE = "Click the centre of one eye (Ctrl and wheel: zoom; Escape: leave it)."
 BY_BRUSH = "By brush size"
+SOURCES = {"layer": "Photo layer only", "visible": "What is visible"}
 SECOND_EYE = "Now the centre of the other eye."
 
 
@@ -41,6 +41,7 @@ class Choice:
     level: int
     style: str
     model: str
+    source: str
 
 
 def make_coarse(image: Gimp.Image | None, drawables: list, remembered: Choice) -> tuple[Gimp.Layer, Choice, int]:
@@ -53,10 +54,10 @@ def make_coarse(image: Gimp.Image | None, drawables: list, remembered: Choice) -
         )
     dialog = FrameDialog(image, photo, first_frame(image, selected, photo), remembered)
     try:
-        request, coarse = dialog.run()
+        task, coarse = dialog.run()
     finally:
         dialog.close()
-    return commands.insert_coarse(image, photo, request, coarse), dialog.choice, request.level
+    return commands.insert_coarse(task, coarse), dialog.choice, task.request.level
 
 
 def first_frame(image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer) -> Frame:
@@ -106,7 +107,7 @@ class FrameDialog:
         # Why there are none.
         self._trouble: LapcvaeError | None = None
         self._host: background.MainThreadHost | None = None
-        self._made: tuple[CoarseRequest, Coarse] | None = None
+        self._made: tuple[commands.Task, Coarse] | None = None
         self._filling = False
         self._dialog, box = dialogs.dialog(
             NAME, "Make Coarse Layer", ("cancel", "_Cancel", Gtk.ResponseType.CANCEL), ("ok", "_OK", Gtk.ResponseType.OK)
@@ -122,7 +123,7 @@ class FrameDialog:
         self._changed()
         self._load()
 
-    def run(self) -> tuple[CoarseRequest, Coarse]:
+    def run(self) -> tuple[commands.Task, Coarse]:
         """Until the coarse picture is there; raises Cancelled."""
         while True:
             answer = self._dialog.run()
@@ -239,11 +240,18 @@ class FrameDialog:
         styles = Gtk.Box(spacing=FAR)
         for button in (self._smooth, self._blocks):
             styles.pack_start(button, False, False, 0)
+        self._source = _named(Gtk.ComboBoxText(), "source")
+        self._source.set_tooltip_text("The layer's own pixels, or what you see of it, with filters, masks and modes")
+        for nick, label in SOURCES.items():
+            self._source.append(nick, label)
+        self._source.set_active_id(self.choice.source)
+        self._source.connect("changed", self._on_choice)
         self._model.connect("changed", self._on_model)
         self._level.connect("changed", self._on_choice)
         self._smooth.connect("toggled", self._on_choice)
         self._layer_rows = dialogs.rows(
-            ("_Model:", self._model, ""), ("_Cells:", self._level, ""), ("Shown as:", styles, "")
+            ("_Model:", self._model, ""), ("_Cells:", self._level, ""), ("Shown as:", styles, ""),
+            ("So_urce:", self._source, ""),
         )
         for column in (0, 1):
             # Only worth a line where there is something to choose.
@@ -292,7 +300,9 @@ class FrameDialog:
             return
         style = "smooth" if self._smooth.get_active() else "blocks"
         model = self._model.get_active_id() or self.choice.model
-        self.choice = Choice(int(self._level.get_active_id() or self.choice.level), style, model)
+        self.choice = Choice(
+            int(self._level.get_active_id() or self.choice.level), style, model, self._source.get_active_id()
+        )
         self._changed()
 
     # --- what follows ---
@@ -391,15 +401,15 @@ class FrameDialog:
             # What was typed and not yet confirmed by Enter.
             spin.update()
         try:
-            request = self._request()
+            task = self._begin()
         except LapcvaeError as error:
             self._say(error)
             return
         self._wait("Making the coarse layer")
-        self._host = background.MainThreadHost(LayerHost(self._image, self._photo, None, request.dtype))
-        background.start(lambda: (request, commands.ask_coarse(request, self._host)), self._ready, self._failed)
+        self._host = background.MainThreadHost(task.host)
+        background.start(lambda: (task, commands.ask_coarse(task, self._host)), self._ready, self._failed)
 
-    def _request(self) -> CoarseRequest:
+    def _begin(self) -> commands.Task:
         model = self._present_model()
         if not self._photo.is_valid() or (self._photo.get_width(), self._photo.get_height()) != (
             self._size.width, self._size.height
@@ -407,11 +417,12 @@ class FrameDialog:
             raise LapcvaeError(
                 "The photo layer was removed or changed its size meanwhile.", "Cancel, and make the coarse layer anew."
             )
-        return commands.coarse_request(
-            self._photo, self._canvas.frame, self._present_level(), self.choice.style, model.name
-        )
+        return commands.begin_coarse(
+            self._image, self._photo, self._canvas.frame, self._present_level(), self.choice.style, model.name,
+            self.choice.source,
+        )  # fmt: skip
 
-    def _ready(self, made: tuple[CoarseRequest, Coarse]) -> None:
+    def _ready(self, made: tuple[commands.Task, Coarse]) -> None:
         if self._dialog:
             self._made = made
             self._dialog.response(MADE)

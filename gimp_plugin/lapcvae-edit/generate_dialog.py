@@ -82,8 +82,8 @@ class GenerateDialog(Gtk.Dialog):
         self.asking = Asking()
         self._image, self._selected, self._photo = image, selected, photo
         # The edit that is being asked for, the one that the previews show, and what is the same for all of them.
-        self._task: commands.Task | None = None
-        self._shown: commands.Task | None = None
+        self._task: commands.EditTask | None = None
+        self._shown: commands.EditTask | None = None
         self._prepared: Prepared | None = None
         self._again = False
         self._asked_at = self._changed_at = 0.0
@@ -400,7 +400,7 @@ class GenerateDialog(Gtk.Dialog):
 class _CheckedHost:
     """A task's host, which looks whether everything is still there before it touches any pixels."""
 
-    def __init__(self, task: commands.Task):
+    def __init__(self, task: commands.EditTask):
         self._task = task
 
     def pixels(self, what: str, box):

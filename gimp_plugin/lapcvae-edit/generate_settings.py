@@ -13,7 +13,7 @@ from lapcvae.protocol.messages import MOST_VARIANTS, Settings
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gtk, Pango  # noqa: E402
 
-SLIDERS = ("temperature", "realism", "grow")
+SLIDERS = ("temperature", "realism", "structure", "grow")
 SOURCES = {"auto": "As the coarse layer", "layer": "Photo layer only", "visible": "What is visible"}
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
 
@@ -41,6 +41,11 @@ class SettingsPanel(Gtk.Grid):
             "realism", "_Realism", 0, 1,
             "How crude your painting is.\n0: take its colours exactly.\n1: take it as a hint, and make it realistic.",
         )  # fmt: skip
+        self.structure = self._slider(
+            "structure", "_Photo's detail", 0, 1,
+            "How much of the photo's own detail stays where you painted.\n0: all is drawn anew (glasses taken off).\n"
+            "1: all of it, in your colours (hair of another colour).",
+        )  # fmt: skip
         self.grow = self._slider(
             "grow", "Gr_ow", 0, 8,
             "How far the change fades out around what you painted, in coarse cells.\n"
@@ -54,9 +59,6 @@ class SettingsPanel(Gtk.Grid):
             "source", "So_urce", SOURCES,
             "What is read as the photo: the layer's own pixels, or what you see of it, with filters, masks and modes.",
         )  # fmt: skip
-        if not self._has_source:
-            for widget in (self.source, self._label_of(self.source)):
-                widget.set_no_show_all(True)
         models = {"": "Automatic"} | ({edit.model: edit.model} if edit.model else {})
         self.model = self._combo(
             "model", "_Model", models, "What draws.\nAutomatic: the model that the coarse layer was made with."
@@ -69,22 +71,16 @@ class SettingsPanel(Gtk.Grid):
         for name in sorted(set(names) - {row[1] for row in self.model.get_model()}):
             self.model.append(name, name)
 
-    @property
-    def _has_source(self) -> bool:
-        return hasattr(self._edit, "source")
-
     def edit(self) -> commands.Edit:
         """What the widgets say."""
         for spin in (self.count, self.seed, *(getattr(self, name) for name in SLIDERS)):
             # A number that is being typed counts, too.
             spin.update()
         settings = Settings(
-            self.count.get_value_as_int(), self.seed.get_value_as_int(), self.temperature.get_value(),
-            self.realism.get_value(), self.grow.get_value(), self.texture.get_active(),
+            count=self.count.get_value_as_int(), seed=self.seed.get_value_as_int(), texture=self.texture.get_active(),
+            **{name: getattr(self, name).get_value() for name in SLIDERS},
         )  # fmt: skip
-        chosen_ids = {name: getattr(self, name).get_active_id() for name in ("model", "device")}
-        if self._has_source:
-            chosen_ids["source"] = self.source.get_active_id()
+        chosen_ids = {name: getattr(self, name).get_active_id() for name in ("model", "device", "source")}
         return dataclasses.replace(self._edit, settings=settings, **chosen_ids)
 
     # The rows.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import layers
+import places
 import records
+import seen
 from gi.repository import Gimp
 from records import CoarseRecord
 
@@ -20,16 +20,20 @@ class LayerHost:
     """
 
     def __init__(self, image: Gimp.Image, photo: Gimp.Layer, painting: Gimp.Layer | None, dtype: str,
-                 record: CoarseRecord | None = None):  # fmt: skip
-        """`dtype`: what the painting is read in; `record`: of the painting, where it is a coarse layer."""
+                 record: CoarseRecord | None = None, below: Gimp.Layer | None = None):  # fmt: skip
+        """`dtype`: what the painting is read in; `record`: of the painting, where it is a coarse layer; `below`: the
+        topmost layer of what is seen, where that is read in place of the photo layer's own pixels."""
         self._image = image
         self._photo = photo
         self._painting = painting
         self._dtype = dtype
         self._record = record
+        self._below = below
         self._mask_dtype = layers.mask_dtype(photo)
 
     def pixels(self, what: str, box: Box) -> Array:
+        if what == "photo" and self._below:
+            return seen.read_native(self._image, self._below, self._moved(box, (0, 0)))
         if what == "photo":
             return layers.read_native(self._photo, box)
         if what == "painting" and self._painting is not None:
@@ -40,13 +44,14 @@ class LayerHost:
 
     def _read_painting(self, box: Box) -> Array:
         there = self._moved(box, layers.offsets(self._painting))
-        pixels = layers.read_srgb(self._painting, there, self._dtype)
-        shown = records.shown(self._painting) if self._record else None
-        if shown is None:
-            return pixels
-        x, y = self._record.moved_by(self._painting, self._photo)
-        at = dataclasses.replace(self._record.box, x=self._record.box.x + x, y=self._record.box.y + y)
-        return shown.restored(pixels, layers.read_native(self._painting, there), box, at)
+        shown = records.shown(self._painting, self._record) if self._record else None
+        # Colours > Curves and the like on the painting are filters as long as the user does not merge them.
+        with layers.with_filters(self._painting) as painting:
+            pixels = layers.read_srgb(painting, there, self._dtype)
+            if shown is None:
+                return pixels
+            at = places.place(self._record, self._painting, self._photo, self._image).box
+            return shown.restored(pixels, layers.read_native(painting, there), box, at)
 
     def colours(self, to: str, pixels: Array) -> Array:
         convert = {"model": layers.to_model, "photo": layers.to_photo}[to]

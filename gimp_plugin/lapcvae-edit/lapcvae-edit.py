@@ -29,7 +29,7 @@ PREVIOUS = "plug-in-lapcvae-previous"
 KEEP = "plug-in-lapcvae-keep"
 CHECK = "plug-in-lapcvae-check"
 # The arguments that are fields of `Settings`.
-SETTINGS = ("count", "seed", "temperature", "realism", "grow", "texture")
+SETTINGS = ("count", "seed", "temperature", "realism", "structure", "grow", "texture")
 
 # A plug-in that cannot be imported vanishes from the menu without a word; this one stays, and says what is wrong.
 try:
@@ -65,7 +65,7 @@ def _make_coarse(run_mode, image, drawables, config):
         return _ask_coarse(image, drawables, config)
     return commands.make_coarse(
         image, drawables, config.get_property("level"), _frame(config), config.get_property("style"),
-        _model(config),
+        _model(config), config.get_property("source"),
     )  # fmt: skip
 
 
@@ -74,10 +74,11 @@ def _ask_coarse(image, drawables, config):
     import frame_dialog
 
     level = 0 if config.get_property("level-by-brush") else config.get_property("level")
-    remembered = frame_dialog.Choice(level, config.get_property("style"), _model(config))
+    remembered = frame_dialog.Choice(level, config.get_property("style"), _model(config), config.get_property("source"))
     layer, choice, level = frame_dialog.make_coarse(image, drawables, remembered)
     for name, value in (
         ("level", level), ("level-by-brush", choice.level == 0), ("style", choice.style), ("model", choice.model),
+        ("source", choice.source),
         # A frame is about one photo, so the next one does not start with it.
         ("center-x", 0.0), ("center-y", 0.0), ("side", 0.0), ("angle", 0.0),
     ):  # fmt: skip
@@ -92,7 +93,7 @@ def _generate(run_mode, image, drawables, config):
     settings = Settings(**{n: config.get_property(n) for n in SETTINGS})
     edit = commands.Edit(
         settings, config.get_property("painting"), config.get_property("level"), _frame(config),
-        _model(config), config.get_property("device"),
+        _model(config), config.get_property("device"), config.get_property("source"),
     )  # fmt: skip
     if run_mode == Gimp.RunMode.INTERACTIVE:
         # Only now: it needs a display.
@@ -108,6 +109,7 @@ def _remember(edit, config: Gimp.ProcedureConfig) -> None:
         config.set_property(name, getattr(edit.settings, name))
     config.set_property("model", edit.model)
     config.set_property("device", edit.device)
+    config.set_property("source", edit.source)
 
 
 def _again(run_mode, image, drawables, config):
@@ -175,6 +177,10 @@ def _words(error: Exception) -> str:
 READ_WRITE = GObject.ParamFlags.READWRITE
 
 
+SOURCES = {"layer": "This layer", "visible": "What is visible"}
+READ = "The photo layer's own pixels, or what is seen of it: with filters, mask, mode and opacity, over the layers below"
+
+
 def _add_choice(procedure: Gimp.Procedure, name: str, label: str, blurb: str, choices: dict[str, str]) -> None:
     """A choice among `choices` (nick: label); the first is the default."""
     choice = Gimp.Choice.new()
@@ -204,6 +210,7 @@ def _describe_coarse(procedure: Gimp.Procedure) -> None:
     styles = {"smooth": "Smooth", "blocks": "Blocks"}
     _add_choice(procedure, "style", "_Style", "How the coarse cells are shown", styles)
     _add_model(procedure)
+    _add_choice(procedure, "source", "S_ource", READ, SOURCES)
     # Of the dialog alone: it is remembered, and not an argument of the procedure.
     procedure.add_boolean_aux_argument(
         "level-by-brush", "Level by _brush", "The dialog chooses the level by the size of the brush", True, READ_WRITE
@@ -227,6 +234,10 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
         0.0, 1.0, default.realism, READ_WRITE,
     )  # fmt: skip
     procedure.add_double_argument(
+        "structure", "_Photo's detail", "What stays of the photo's own detail where it was painted; 0: nothing, 1: all",
+        0.0, 1.0, default.structure, READ_WRITE,
+    )  # fmt: skip
+    procedure.add_double_argument(
         "grow", "_Grow", "How many coarse cells the change fades out across", 0.0, 8.0, default.grow, READ_WRITE
     )
     procedure.add_boolean_argument(
@@ -239,6 +250,8 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
     _add_model(procedure)
     devices = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
     _add_choice(procedure, "device", "De_vice", "What computes", devices)
+    as_before = {"auto": "As the coarse layer was made (strokes: this layer)"}
+    _add_choice(procedure, "source", "S_ource", READ, as_before | SOURCES)
     procedure.add_group_layer_return_value("group", "Variants", "The group of variants", True, READ_WRITE)
 
 

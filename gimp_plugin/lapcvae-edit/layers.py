@@ -6,10 +6,12 @@ order, which is little endian on every machine that GIMP's packages exist for.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Iterator
 
-from gi.repository import Babl, Gegl, Gimp
+from gi.repository import Babl, Gegl, Gimp, GLib
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Size
@@ -20,6 +22,7 @@ DTYPES = {"u8": "u1", "u16": "u2", "u32": "u4", "half": "f2", "float": "f4", "do
 MASK_FORMATS = {"u1": "Y u8", "u2": "Y u16", "f4": "Y float"}
 SRGB_ALPHA = {"u1": "R'G'B'A u8", "f4": "R'G'B'A float"}
 SRGB = "R'G'B' float"
+INTENT = Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC
 
 
 def pixel_format(drawable: Gimp.Drawable) -> PixelFormat:
@@ -35,17 +38,14 @@ def mask_dtype(drawable: Gimp.Drawable) -> str:
 
 def painting_dtype(drawable: Gimp.Drawable) -> str:
     """What sRGB pictures are written to and read from a layer like this one in."""
-    return "u1" if pixel_format(drawable).dtype == "u1" else "f4"
+    # What a profile of tables makes of sRGB and back is so far from it that finer steps say nothing.
+    return "u1" if pixel_format(drawable).dtype == "u1" or _tables(drawable) else "f4"
 
 
 def keeps_srgb(drawable: Gimp.Drawable) -> bool:
     """Whether 8-bit sRGB that is written to the layer is read back unchanged (to far less than one step)."""
-    return pixel_format(drawable).dtype != "u1" or native_name(drawable) in (
-        "R'G'B' u8",
-        "R'G'B'A u8",
-        "Y' u8",
-        "Y'A u8",
-    )
+    plain = native_name(drawable) in ("R'G'B' u8", "R'G'B'A u8", "Y' u8", "Y'A u8")
+    return (plain or pixel_format(drawable).dtype != "u1") and not _tables(drawable)
 
 
 def photo_of(layer: Gimp.Layer) -> Photo:
@@ -56,6 +56,24 @@ def offsets(item: Gimp.Drawable) -> tuple[int, int]:
     """Where the item's upper left corner is in the image."""
     _, x, y = item.get_offsets()
     return x, y
+
+
+def box_of(item: Gimp.Drawable) -> Box:
+    """Where the item is in the image."""
+    return Box(*offsets(item), item.get_width(), item.get_height())
+
+
+def unlike_its_pixels(layer: Gimp.Layer) -> list[str]:
+    """What makes a layer look different from the pixels it holds; empty: nothing does."""
+    mask = layer.get_mask()
+    normal = (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY)
+    found = {
+        "filters": any(f.get_visible() for f in layer.get_filters()),
+        "a mask": mask is not None and layer.get_apply_mask(),
+        "a mode": layer.get_mode() not in normal,
+        "an opacity": layer.get_opacity() < 100,
+    }
+    return [name for name, is_there in found.items() if is_there]
 
 
 def native_name(drawable: Gimp.Drawable) -> str:
@@ -71,7 +89,11 @@ def read_native(drawable: Gimp.Drawable, box: Box) -> Array:
 
 def read_srgb(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     """H x W x 4 in sRGB over `box`; transparent beyond the drawable. `dtype` is "u1" or "f4"."""
-    return _read(drawable, box, SRGB_ALPHA[dtype], dtype, 4, Gegl.AbyssPolicy.NONE)
+    name, tables = SRGB_ALPHA[dtype], _tables(drawable)
+    if not tables:
+        return _read(drawable, box, name, dtype, 4, Gegl.AbyssPolicy.NONE)
+    native = _read(drawable, box, SRGB_ALPHA["f4"], "f4", 4, Gegl.AbyssPolicy.NONE)
+    return _by_tables(tables, native, SRGB_ALPHA["f4"], name, dtype, to_srgb=True)
 
 
 def read_mask(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
@@ -79,12 +101,29 @@ def read_mask(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     return _read(drawable, box, MASK_FORMATS[dtype], dtype, 1, Gegl.AbyssPolicy.NONE)
 
 
+@contextlib.contextmanager
+def with_filters(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
+    """The layer, or, where it has filters, a copy outside the image in which they are part of the pixels."""
+    if not any(effect.get_visible() for effect in layer.get_filters()):
+        yield layer
+        return
+    copy = layer.copy()
+    try:
+        for effect in copy.get_filters():
+            if not effect.get_visible():
+                effect.delete()
+        copy.merge_filters()
+        yield copy
+    finally:
+        copy.delete()
+
+
 def fingerprint(layer: Gimp.Layer) -> str:
-    """The same as long as the layer looks the same in the same place: its pixels, mask, filters, opacity and mode."""
+    """The same as long as the layer looks the same: its pixels, mask, filters, opacity, mode and colour tag."""
     mask = layer.get_mask()
     about = (
         layer.get_width(), layer.get_height(), layer.get_opacity(), int(layer.get_mode()), len(layer.get_filters()),
-        mask is not None and layer.get_apply_mask(),
+        mask is not None and layer.get_apply_mask(), int(layer.get_color_tag()),
     )  # fmt: skip
     digest = hashlib.sha256(repr(about).encode())
     for drawable in (layer, mask) if mask else (layer,):
@@ -103,6 +142,8 @@ def write_native(drawable: Gimp.Drawable, pixels: Array) -> None:
 
 def write_srgb(drawable: Gimp.Drawable, pixels: Array) -> None:
     """Fill the drawable with H x W x 4 in sRGB."""
+    if tables := _tables(drawable):
+        pixels = _by_tables(tables, pixels, SRGB_ALPHA[pixels.dtype], SRGB_ALPHA["f4"], "f4", to_srgb=False)
     _write(drawable, SRGB_ALPHA[pixels.dtype], pixels, 4)
 
 
@@ -113,11 +154,15 @@ def write_mask(mask: Gimp.LayerMask, values: Array) -> None:
 
 def to_model(drawable: Gimp.Drawable, pixels: Array) -> Array:
     """H x W x (1 or 3) f4 in the drawable's space and curve, without alpha -> H x W x 3 f4 in sRGB."""
-    return _convert(pixels, _float_name(drawable), pixel_format(drawable).colour_channels, SRGB, 3)
+    plain = _convert(pixels, _float_name(drawable), pixel_format(drawable).colour_channels, SRGB, 3)
+    tables = _tables(drawable)
+    return _by_tables(tables, plain, SRGB, SRGB, "f4", to_srgb=True) if tables else plain
 
 
 def to_photo(drawable: Gimp.Drawable, pixels: Array) -> Array:
     """H x W x 3 f4 in sRGB -> H x W x (1 or 3) f4 in the drawable's space and curve, without alpha."""
+    if tables := _tables(drawable):
+        pixels = _by_tables(tables, pixels, SRGB, SRGB, "f4", to_srgb=False)
     return _convert(pixels, SRGB, 3, _float_name(drawable), pixel_format(drawable).colour_channels)
 
 
@@ -177,3 +222,37 @@ def _convert(pixels: Array, source: str, channels: int, target: str, target_chan
     scratch.set(rectangle, source, pixels.data)
     data = scratch.get(rectangle, 1.0, target, Gegl.AbyssPolicy.NONE)
     return Array("f4", (height, width, target_channels), data)
+
+
+def _tables(drawable: Gimp.Drawable) -> Gimp.ColorProfile | None:
+    """The image's profile if it is one of tables, without primaries and curves.
+
+    GEGL cannot compute with such a space and takes the numbers for sRGB; only GIMP's own colour transforms know better.
+    """
+    profile = drawable.get_image().get_color_profile()
+    if profile is None or not profile.is_rgb():
+        return None
+    try:
+        profile.get_space(INTENT)
+    except GLib.Error:
+        return profile
+    return None
+
+
+def _by_tables(
+    tables: Gimp.ColorProfile, pixels: Array, source: str, target: str, dtype: str, to_srgb: bool
+) -> Array:
+    """Between the space of the tables and sRGB. `source`, `target`: GEGL's formats of the numbers; `dtype`: the new one."""
+    profiles = (tables, Gimp.ColorProfile.new_rgb_srgb())
+    before, after = profiles if to_srgb else profiles[::-1]
+    transform = Gimp.ColorTransform.new(
+        before, Babl.format(source), after, Babl.format(target), INTENT, Gimp.ColorTransformFlags.NOOPTIMIZE
+    )
+    height, width, channels = pixels.shape
+    if not height * width:
+        return Array(dtype, pixels.shape, b"")
+    rectangle = Gegl.Rectangle.new(0, 0, width, height)
+    old, new = (Gegl.Buffer.new(name, 0, 0, width, height) for name in (source, target))
+    old.set(rectangle, source, pixels.data)
+    transform.process_buffer(old, rectangle, new, rectangle)
+    return Array(dtype, (height, width, channels), new.get(rectangle, 1.0, target, Gegl.AbyssPolicy.NONE))

@@ -76,7 +76,7 @@ class _Scale:
 class Surroundings:
     """The photo around an edit, and variants in it. The photo's pixels are read once, when this is made."""
 
-    def __init__(self, task: commands.Task, prepared: Prepared):
+    def __init__(self, task: commands.EditTask, prepared: Prepared):
         self._box = prepared.box
         self._native = _native_name(task.photo, task.request.photo.format.alpha)
         crop = surroundings(prepared.box, task.request.photo.size)

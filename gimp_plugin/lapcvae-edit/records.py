@@ -14,11 +14,14 @@ from images import all_layers
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
-from lapcvae.protocol.messages import Array, Coarse, Settings
+from lapcvae.protocol.messages import ITEM_SIZES, LEAST_PAINT, Array, Coarse, CoarseRequest, Settings
 
 COARSE = "lapcvae-coarse"
 SHOWN = "lapcvae-shown"
 VARIANT = "lapcvae-variant"
+# What counts as painted in an 8-bit layer that was converted to or from another space or curve than sRGB's: up to 11 steps
+# of a first conversion and 6 of a second one are not the user's.
+LEAST_PAINT_CONVERTED = 20 / 255
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,15 @@ class Source:
         """
         same_size = [x for x in layers_ if (x.get_width(), x.get_height()) == (self.width, self.height)]
         named = [x for x in same_size if x.get_name() == self.name]
+        named_only = [x for x in layers_ if x.get_name() == self.name]
         tattooed = [x for x in layers_ if x.get_tattoo() == self.tattoo]
         for found in (
             [x for x in named if x in tattooed],
             named if len(named) == 1 else [],
             [x for x in same_size if x in tattooed],
             [x for x in tattooed if x.get_name() == self.name],
+            # Scaled, then duplicated: only the name is left.
+            named_only if len(named_only) == 1 else [],
         ):
             if found:
                 return found[0]
@@ -57,15 +63,14 @@ class Source:
         return self.among([x for x in all_layers(image) if not remembers(x)])
 
     def find(self, image: Gimp.Image) -> Gimp.Layer:
-        """The photo layer, unchanged in size. Raises LapcvaeError when there is none."""
+        """As `locate`, but LapcvaeError when there is none."""
         layer = self.locate(image)
-        if layer and (layer.get_width(), layer.get_height()) == (self.width, self.height):
-            return layer
-        if layer:
-            cause = f'The photo layer "{self.name}" no longer has the {self.width} x {self.height} pixels it had.'
-        else:
-            cause = f'The photo layer "{self.name}" that this belongs to is not in this image.'
-        raise LapcvaeError(cause, "Select the photo layer and choose Filters > LapCVAE > Make Coarse Layer again.")
+        if layer is None:
+            raise LapcvaeError(
+                f'The photo layer "{self.name}" that this belongs to is not in this image.',
+                "Select the photo layer and choose Filters > LapCVAE > Generate Variants (or Make Coarse Layer) again.",
+            )
+        return layer
 
 
 @dataclass(frozen=True)
@@ -83,32 +88,27 @@ class CoarseRecord:
     model_hash: str
     source: Source
 
+    # Where the photo's corner was in the image, and GEGL's name of the coarse layer's format.
+    photo_x: int
+    photo_y: int
+    native: str
+    # What was read: "layer" or "visible", as in `commands.Edit`.
+    reads: str = "layer"
+
     @classmethod
-    def of(cls, coarse: Coarse, frame: Frame, style: str, photo: Gimp.Layer) -> CoarseRecord:
+    def of(cls, coarse: Coarse, request: CoarseRequest, photo: Gimp.Layer, layer: Gimp.Layer, reads: str) -> CoarseRecord:
         return cls(
-            frame, coarse.box, coarse.level, style, coarse.shown.dtype, coarse.b_j, coarse.model, coarse.model_hash,
-            Source.of(photo),
+            request.frame, coarse.box, coarse.level, request.style, coarse.shown.dtype, coarse.b_j, coarse.model,
+            coarse.model_hash, Source.of(photo), *layers.offsets(photo), layers.native_name(layer), reads,
         )  # fmt: skip
-
-    def moved_by(self, layer: Gimp.Layer, photo: Gimp.Layer) -> tuple[int, int]:
-        """How far the coarse layer was moved against the photo since."""
-        if (layer.get_width(), layer.get_height()) != (self.box.width, self.box.height):
-            # Grown or cropped around what is painted (GIMP's brushes can do that), so its corner says nothing.
-            return 0, 0
-        (x, y), (photo_x, photo_y) = layers.offsets(layer), layers.offsets(photo)
-        return x - photo_x - self.box.x, y - photo_y - self.box.y
-
-    def present_frame(self, layer: Gimp.Layer, photo: Gimp.Layer) -> Frame:
-        dx, dy = self.moved_by(layer, photo)
-        return dataclasses.replace(self.frame, cx=self.frame.cx + dx, cy=self.frame.cy + dy)
 
 
 @dataclass(frozen=True)
 class Shown:
     """A coarse layer as it was shown, H x W: in 8-bit sRGB, and the bytes that the layer's own format made of it.
 
-    In 8-bit layers of another space or curve than sRGB's, sRGB comes back up to 11 steps off; only with this can what
-    was painted be told from what was not.
+    In 8-bit layers of another space or curve than sRGB's, sRGB comes back up to 11 steps off, and through a profile of
+    tables any distance; only with this can what was painted be told from what was not.
     """
 
     srgb: bytes
@@ -119,10 +119,10 @@ class Shown:
 
         `now`: the layer's own pixels over `box`; `at`: where the shown picture lies, in the same coordinates as `box`.
         """
-        step = now.shape[2]
+        step = now.shape[2] * ITEM_SIZES[now.dtype]
         common = box.intersection(at)
-        if now.dtype != "u1" or len(self.native) != at.width * at.height * step or common.empty:
-            # The image's precision was changed, or the alpha channel removed: nothing can be compared.
+        if len(self.native) != at.width * at.height * step or common.empty:
+            # The layer was scaled: nothing can be compared.
             return pixels
         data = bytearray(pixels.data)
         for y in range(common.y, common.bottom):
@@ -152,19 +152,26 @@ def attach_shown(layer: Gimp.Layer, shown: Array) -> None:
         _attach(layer, SHOWN, base64.b64encode(zlib.compress(shown.data + native.data, 6)))
 
 
-def shown(layer: Gimp.Layer) -> Shown | None:
+def shown(layer: Gimp.Layer, record: CoarseRecord) -> Shown | None:
+    """What can be restored from the coarse layer's own bytes; None where it need not or cannot."""
     parasite = layer.get_parasite(SHOWN)
-    record = coarse_record(layer)
-    if parasite is None or record is None:
+    if parasite is None or layers.native_name(layer) != record.native:
         return None
     split = record.box.width * record.box.height * 4
     try:
         packed = base64.b64decode(_data(parasite))
         # No more than there can be, whatever a file claims.
-        data = zlib.decompressobj().decompress(packed, 2 * split)
+        data = zlib.decompressobj().decompress(packed, split + split * max(ITEM_SIZES.values()))
     except (ValueError, zlib.error) as error:
         raise _unreadable(layer) from error
     return Shown(data[:split], data[split:])
+
+
+def least_paint(record: CoarseRecord, layer: Gimp.Layer, scale: float) -> float:
+    """`Painting.least` of a coarse layer that is `scale` times as large as it was."""
+    restored = layers.native_name(layer) == record.native and scale == 1
+    kept = layers.keeps_srgb(layer) and layer.get_parasite(SHOWN) is None
+    return LEAST_PAINT if restored or kept else LEAST_PAINT_CONVERTED
 
 
 def attach(layer: Gimp.Layer, record: CoarseRecord) -> None:
@@ -235,6 +242,8 @@ class Asked:
     frame: Frame | None
     model: str
     device: str
+    # What was read of the photo: "layer" or "visible".
+    source: str = "layer"
 
 
 def asked(layer: Gimp.Layer) -> Asked:
@@ -254,12 +263,39 @@ def made(layer: Gimp.Layer) -> float:
     return when if isinstance(when, float) else 0.0
 
 
-def changed(variant: Gimp.Layer) -> bool:
-    """Whether the user changed the variant or its mask since it was made; also where that cannot be told."""
+def seal(variant: Gimp.Layer, photo: Gimp.Layer, common: dict, own: dict) -> None:
+    """Remember the facts of a new variant (or of its group), and what it is like, so that a change can be told."""
+    attach_facts(variant, VARIANT, {**common, **own, "name": variant.get_name(), "at": _whereabouts(variant, photo)})
+
+
+def _whereabouts(layer: Gimp.Layer, photo: Gimp.Layer | None) -> list[list[int]]:
+    """Where the layer is, in the image and from the photo's corner."""
+    (x, y), (photo_x, photo_y) = layers.offsets(layer), layers.offsets(photo) if photo else (0, 0)
+    return [[x, y], [x - photo_x, y - photo_y]]
+
+
+def changed(variant: Gimp.Layer, photo: Gimp.Layer | None) -> bool:
+    """Whether the user changed, moved or renamed the variant since it was made; also where that cannot be told.
+
+    That it moved together with its photo is no change; without the photo, its place in the image counts.
+    """
     try:
-        return (facts(variant, VARIANT) or {}).get("content") != layers.fingerprint(variant)
-    except ValueError:
+        then = facts(variant, VARIANT) or {}
+        moved = then["at"][photo is not None] != _whereabouts(variant, photo)[photo is not None]
+        return moved or then["name"] != variant.get_name() or then["content"] != layers.fingerprint(variant)
+    except (ValueError, KeyError, TypeError, IndexError):
         return True
+
+
+def changed_group(group: Gimp.GroupLayer) -> bool:
+    """Whether the user gave the group of variants a name, a mask or a look of its own."""
+    name = (facts(group, VARIANT) or {}).get("name")
+    return name != group.get_name() or group.get_mask() is not None or bool(layers.unlike_its_pixels(group))
+
+
+def added(layer: Gimp.Layer) -> bool:
+    """Whether the layer is there to work with, not to be looked at: a coarse layer or a group of variants."""
+    return layer.get_parasite(COARSE) is not None or (layer.is_group() and layer.get_parasite(VARIANT) is not None)
 
 
 def remembers(layer: Gimp.Layer) -> bool:

@@ -148,7 +148,13 @@ def _dial(client_pid: int, deadline: float) -> socket.socket | None:
 def _start_lock(deadline: float) -> Iterator[None]:
     """Only one process at a time starts a worker; the lock falls with the process that holds it."""
     path = paths.runtime_folder() / "start.lock"
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as file:
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise LapcvaeError(
+            f"The file {path} cannot be made: {error.strerror}.", f"Make room in {path.parent}, or make it writable."
+        ) from error
+    with open(lock, "w") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,7 +170,13 @@ def _start_lock(deadline: float) -> Iterator[None]:
 
 def _spawn(command: list[str]) -> subprocess.Popen:
     """Start the worker in a session of its own, so that neither Ctrl+C nor the end of GIMP's terminal reaches it."""
-    log = os.open(paths.log_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        log = os.open(paths.log_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise LapcvaeError(
+            f"The log {paths.log_path()} cannot be written: {error.strerror}.",
+            "Make its folder writable, or set LAPCVAE_STATE to another folder.",
+        ) from error
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=worker_environment(), cwd="/",
@@ -259,8 +271,9 @@ class Connection:
     def ask(self, request, host: Host) -> Iterator[Progress | Coarse | Prepared | Variant | Status]:
         """Send a request and answer the worker's questions through `host`; yields what arrives until it is `done`.
 
-        Of the host, `pixels`, `colours` and `cancelled` are called. Raises what they raise (the request is cancelled
-        then), and LapcvaeError when the worker fails, falls silent or ends.
+        Of the host, `pixels`, `colours` and `cancelled` are called; once that is true, no more variants are yielded.
+        Raises what they raise (the request is cancelled then), and LapcvaeError when the worker fails, falls silent or
+        ends.
         """
         for again in (True, False):
             try:
@@ -323,6 +336,9 @@ class Connection:
             elif isinstance(message, ColoursWanted):
                 if not cancelled:
                     framing.send(self._socket, Colours(host.colours(message.to, message.pixels)))
+            elif isinstance(message, Variant) and cancelled:
+                # It was under way when Cancel was sent; who cancels after two wants two.
+                pass
             elif isinstance(message, (Progress, Coarse, Prepared, Variant, Status, Done, Failure)):
                 yield message
             else:

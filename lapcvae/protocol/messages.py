@@ -15,6 +15,9 @@ from .geometry import Box, Frame, Size
 
 ITEM_SIZES = {"u1": 1, "u2": 2, "u4": 4, "f2": 2, "f4": 4, "f8": 8}
 MOST_VARIANTS = 64
+# A pixel of a coarse painting counts as painted when it differs from what was shown by more than this share of full
+# scale: the layer's own format may round both.
+LEAST_PAINT = 2.5 / 255
 
 
 def _require(condition: bool, cause: str, remedy: str = "") -> None:
@@ -115,6 +118,12 @@ class Painting:
     dtype: str = "u1"
     style: str = "smooth"
     b_j: Array | None = None
+    # Of a coarse painting: `LEAST_PAINT`, or more where its layer went through a format that changed what was shown.
+    least: float = LEAST_PAINT
+    # How much larger its layer is than the one that was shown: its pixels were interpolated since.
+    scale: float = 1.0
+    # Whether its place over the photo was worked out from other sizes than it was shown at, so that it may be wrong.
+    doubtful: bool = False
 
     def __post_init__(self):
         _require(self.kind in ("coarse", "strokes"), f'A painting cannot be "{self.kind}".')
@@ -122,6 +131,9 @@ class Painting:
         _require(self.style in ("smooth", "blocks"), f'A coarse picture cannot be "{self.style}".')
         _require(
             (self.kind == "coarse") == (self.b_j is not None), "A coarse painting needs its coarse level (b_j)."
+        )
+        _require(
+            0 < self.least <= 1 and 1 / 64 <= self.scale <= 64, f"A painting cannot be {self.scale:g} times as large."
         )
 
 

@@ -16,14 +16,11 @@ def refused(image, name, drawables, **arguments):
 def errors():
     image, photo = make_photo()
     below = image.get_layers()[1]
-    mask = below.create_mask(Gimp.AddMaskType.WHITE)
-    below.add_mask(mask)
     folder = Gimp.GroupLayer.new(image, "folder")
     image.insert_layer(folder, None, 0)
     found = {
         "two layers": refused(image, COARSE, [photo, below]),
         "no layer": refused(image, COARSE, []),
-        "mask": refused(image, COARSE, [mask]),
         "group": refused(image, COARSE, [folder]),
         "no coarse layer": refused(image, GENERATE, [photo]),
         "no transparency": refused(image, GENERATE, [photo], painting=below),
@@ -37,6 +34,18 @@ def errors():
     found["photo scaled"] = refused(image, GENERATE, [coarse])
     image.remove_layer(photo)
     found["photo gone"] = refused(image, GENERATE, [coarse])
+    channel = Gimp.Channel.new(image, "A channel", 20, 20, 50.0, Gegl.Color.new("red"))
+    image.insert_channel(channel, None, 0)
+    found["channel"] = refused(image, COARSE, [channel])
+    # What GIMP makes when the quick mask is turned on.
+    channel.set_name("Qmask")
+    found["quick mask"] = refused(image, COARSE, [channel])
+    found["quick mask, layer"] = refused(image, COARSE, [below])
+    image.remove_channel(channel)
+    image.select_rectangle(Gimp.ChannelOps.REPLACE, 20, 20, 40, 40)
+    floating = Gimp.Selection.float(image, [below], 5, 5)
+    found["floating selection"] = refused(image, COARSE, [floating])
+    Gimp.floating_sel_anchor(floating)
     image.delete()
     indexed = Gimp.Image.new(20, 20, Gimp.ImageBaseType.INDEXED)
     layer = Gimp.Layer.new(indexed, "x", 20, 20, Gimp.ImageType.INDEXED_IMAGE, 100.0, Gimp.LayerMode.NORMAL)

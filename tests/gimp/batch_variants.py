@@ -72,7 +72,9 @@ def again_with_strokes():
     frame = {"level": 3, "center_x": 100.0, "center_y": 80.0, "side": 128.0}
     first = done(GENERATE, image, photo, painting=layer, count=1, **frame)
     second = done(AGAIN, image, photo)
-    facts = {"asked": [remembered(g)["asked"] for g in (first, second)],
+    image.scale(WIDTH // 2, HEIGHT // 2)
+    third = done(AGAIN, image, photo)
+    facts = {"scaled": remembered(third)["asked"]["frame"], "asked": [remembered(g)["asked"] for g in (first, second)],
              "seeds": [remembered(g)["settings"]["seed"] for g in (first, second)]}  # fmt: skip
     image.delete()
     return facts
@@ -168,6 +170,40 @@ def dimmed(image, photo):
     next(x for x in image.get_layers() if x.is_group()).get_children()[2].set_opacity(50.0)
 
 
+def group_of(image):
+    return next(x for x in image.get_layers() if x.is_group())
+
+
+def moved(image, photo):
+    """The second variant alone; and then everything together, which is no edit."""
+    group_of(image).get_children()[1].set_offsets(3, 4)
+    moved_together(image, photo)
+
+
+def moved_together(image, photo):
+    for layer in (photo, *group_of(image).get_children()):
+        x, y = offset_of(layer)
+        layer.set_offsets(x + 5, y + 6)
+
+
+def renamed(image, photo):
+    group_of(image).get_children()[2].set_name("the best one")
+
+
+def filtered(image, photo):
+    variant = group_of(image).get_children()[1]
+    variant.append_filter(Gimp.DrawableFilter.new(variant, "gegl:invert-gamma", "invert"))
+
+
+def marked(image, photo):
+    group_of(image).get_children()[2].set_color_tag(Gimp.ColorTag.GREEN)
+
+
+def masked_group(image, photo):
+    group = group_of(image)
+    group.add_mask(group.create_mask(Gimp.AddMaskType.BLACK))
+
+
 def several_visible():
     image, photo, coarse, group = start()
     group.get_children()[2].set_visible(True)
@@ -224,6 +260,8 @@ guarded("keep", keep)
 guarded("keep selected", lambda: keep(choose=lambda photo, group: group.get_children()[1]))
 guarded("keep edited", lambda: keep(edited))
 guarded("keep dimmed", lambda: keep(dimmed))
+for change in (moved, moved_together, renamed, filtered, marked, masked_group):
+    guarded(f"keep {change.__name__}", lambda: keep(change))
 ADOBE = Gimp.ColorProfile.new_rgb_adobe()
 for precision in ("u16", "half", "u32"):
     guarded(f"keep saved {precision}", lambda: keep(saved, precision=precision, profile=ADOBE))

@@ -38,13 +38,14 @@ class GimpRunner:
         variables: dict[str, str] | None = None,
         plug_ins: Path = PROJECT / "gimp_plugin",
         keep_profile: bool = False,
+        fonts: bool = False,
     ) -> dict:
         """Execute files of this folder inside GIMP's console, in one namespace; returns what they put into FACTS.
 
         Every run has a warm profile of its own (or, with `keep_profile`, goes on with that of the run before, as a
-        user's next start of GIMP does), and nothing that it starts outlives it.
+        user's next start of GIMP does), and nothing that it starts outlives it. Text layers need `fonts`.
         """
-        gimp = ["gimp-console", "-i", "-d", "-f"]
+        gimp = ["gimp-console", "-i", "-d", *([] if fonts else ["-f"])]
         return self._run(gimp, scripts, variables or {}, plug_ins, keep_profile)
 
     def window(

@@ -63,7 +63,9 @@ PICTURE = picture(WIDTH, HEIGHT)
 def make_photo(precision="u8", gray=False, alpha=False, profile=None, canvas=(WIDTH, HEIGHT), offset=(0, 0)):
     """An image with a plain background and, above it, the photo layer."""
     base = Gimp.ImageBaseType.GRAY if gray else Gimp.ImageBaseType.RGB
-    image = Gimp.Image.new_with_precision(*canvas, base, PRECISIONS[precision])
+    if isinstance(precision, str):
+        precision = PRECISIONS[precision]
+    image = Gimp.Image.new_with_precision(*canvas, base, precision)
     if profile:
         assert image.set_color_profile(profile)
     kinds = {(0, 0): "RGB_IMAGE", (0, 1): "RGBA_IMAGE", (1, 0): "GRAY_IMAGE", (1, 1): "GRAYA_IMAGE"}
@@ -111,15 +113,37 @@ def paint(image, layer, box, rgb):
     Gimp.Selection.none(image)
 
 
-def flattened(image, hidden):
-    """The bytes of the flattened image, in its own format, without the top-level layers named in `hidden`."""
+def every(layers):
+    """These layers and all that are in them, from top to bottom."""
+    return [x for layer in layers for x in (layer, *(every(layer.get_children()) if layer.is_group() else ()))]
+
+
+def flattened(image, hidden=()):
+    """The bytes of the flattened image, in its own format, without the layers named in `hidden`."""
     copy = image.duplicate()
-    for layer in copy.get_layers():
+    for layer in every(copy.get_layers()):
         if layer.get_name() in hidden:
+            layer.set_lock_visibility(False)
             layer.set_visible(False)
     data = raw(copy.flatten())
     copy.delete()
     return data
+
+
+def compare(image, group):
+    """How the flattened image with the group differs from the one without it, inside and outside its mask."""
+    mask = group.get_children()[0].get_mask()
+    with_group, without = flattened(image), flattened(image, [group.get_name()])
+    width, height = image.get_width(), image.get_height()
+    size = len(without) // (width * height)
+    x, y = offset_of(mask)
+    values = floats(mask, "Y float", (-x, -y, width, height))
+    facts = {"outside": 0, "outside differs": 0, "inside": 0, "inside differs": 0}
+    for i, value in enumerate(values):
+        where = "inside" if value > 0 else "outside"
+        facts[where] += 1
+        facts[where + " differs"] += with_group[i * size : (i + 1) * size] != without[i * size : (i + 1) * size]
+    return facts
 
 
 def offset_of(item):

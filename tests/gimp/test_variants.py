@@ -48,6 +48,7 @@ class TestAgain:
         assert first == second
         assert first["painting"]["name"] == "strokes" and first["level"] == 3
         assert first["frame"] == {"cx": 100.0, "cy": 80.0, "side": 128.0, "angle": 0.0}
+        assert facts["scaled"] == {"cx": 50.0, "cy": 40.0, "side": 64.0, "angle": 0.0}
 
     def test_ctrl_f_without_earlier_variants_takes_the_arguments(self, used):
         settings = whole(used, "first with last values")["settings"]
@@ -100,12 +101,21 @@ class TestKeep:
         assert facts["selected"] == [facts["kept"]]
 
     @pytest.mark.parametrize(
-        "case, left", [("keep edited", ["Variant 2", "Variant 3"]), ("keep dimmed", ["Variant 3"])]
-    )
+        "case, left",
+        [
+            ("keep edited", ["Variant 2", "Variant 3"]), ("keep dimmed", ["Variant 3"]), ("keep moved", ["Variant 2"]),
+            ("keep renamed", ["the best one"]), ("keep filtered", ["Variant 2"]), ("keep marked", ["Variant 3"]),
+            ("keep masked_group", []),
+        ],
+    )  # fmt: skip
     def test_edited_ones_stay_hidden_in_the_group(self, used, case, left):
         tree = whole(used, case)["tree"]
         assert [name for name, *_ in tree][1:] == ["Variants of photo", "Variant 1", "photo", "below"]
         assert tree[1][2] == [[name, False, None] for name in left]
+
+    def test_moving_photo_and_variants_together_is_no_edit(self, used):
+        tree = whole(used, "keep moved_together")["tree"]
+        assert [name for name, *_ in tree][1:] == ["Variant 1", "photo", "below"]
 
     def test_several_visible_ones_are_a_question(self, used):
         status, message, unchanged = whole(used, "several visible")

@@ -1,0 +1,115 @@
+"""Results of the runtime as layers of the image, each in one undo step."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import layers
+import records
+from gi.repository import Gimp
+from images import one_undo_step
+from records import Asked, CoarseRecord, Source
+
+from lapcvae.protocol.errors import LapcvaeError
+from lapcvae.protocol.geometry import Box
+from lapcvae.protocol.messages import Coarse, CoarseRequest, Prepared, Variant
+
+
+def put_coarse(
+    image: Gimp.Image, photo: Gimp.Layer, base: Gimp.Layer, coarse: Coarse, request: CoarseRequest, reads: str,
+    hide: list[Gimp.Layer],
+) -> Gimp.Layer:  # fmt: skip
+    """The layer to paint on, directly above `base`. `reads`: what the photo was read from; `hide` is hidden."""
+    layer = _new_layer(image, f"Coarse, {coarse.b_j.shape[1]} cells across: paint here", coarse.box, photo, True)
+    with _deleted_on_failure([layer]):
+        layers.write_srgb(layer, coarse.shown)
+        records.attach(layer, CoarseRecord.of(coarse, request, photo, layer, reads))
+        records.attach_shown(layer, coarse.shown)
+    with one_undo_step(image):
+        for hidden in hide:
+            hidden.set_visible(False)
+        _insert(image, layer, base.get_parent(), image.get_item_position(base))
+    return layer
+
+
+def put_variants(
+    image: Gimp.Image, photo: Gimp.Layer, base: Gimp.Layer, prepared: Prepared, variants: list[Variant], asked: Asked,
+    hide: list[Gimp.Layer],
+) -> Gimp.GroupLayer:  # fmt: skip
+    """A group directly above `base`; in it the variants, the first on top and the only visible one. `hide` is hidden."""
+    new, own = [], []
+    alpha = photo.has_alpha() or asked.source == "visible"
+    with _deleted_on_failure(new):
+        for variant in variants:
+            layer = _new_layer(image, f"Variant {variant.index + 1}", prepared.box, photo, alpha)
+            new.append(layer)
+            layer.set_visible(variant is variants[0])
+            layers.write_native(layer, variant.pixels)
+            mask = layer.create_mask(Gimp.AddMaskType.BLACK)
+            layer.add_mask(mask)
+            layers.write_mask(mask, prepared.mask)
+            # Painting goes to the picture unless the user clicks the mask.
+            layer.set_edit_mask(False)
+            own.append({"index": variant.index, "seed": variant.seed, "content": layers.fingerprint(layer)})
+    common = {
+        "source": dataclasses.asdict(Source.of(photo)),
+        "made": time.time(),
+        "settings": dataclasses.asdict(asked.settings),
+        "asked": {name: value for name, value in dataclasses.asdict(asked).items() if name != "settings"},
+        "level": prepared.level,
+        "model": prepared.model,
+        "model_hash": prepared.model_hash,
+        "provider": prepared.provider,
+    }
+    with one_undo_step(image):
+        group = Gimp.GroupLayer.new(image, f"Variants of {photo.get_name()}")
+        _insert(image, group, base.get_parent(), image.get_item_position(base))
+        for position, (layer, facts) in enumerate(zip(new, own, strict=True)):
+            _insert(image, layer, group, position)
+            records.seal(layer, photo, common, facts)
+        records.seal(group, photo, common, {})
+        for hidden in hide:
+            hidden.set_visible(False)
+        # GIMP selects what is inserted last; the one that is seen is what the user will paint on or keep.
+        image.set_selected_layers(new[:1])
+    return group
+
+
+def _new_layer(image: Gimp.Image, name: str, box: Box, photo: Gimp.Layer, alpha: bool) -> Gimp.Layer:
+    """A layer over `box` of the photo, not yet in the image.
+
+    It has to be filled and moved before it is inserted: in a group whose content or position is locked, GIMP does neither,
+    and ends a plug-in that tries to write.
+    """
+    kinds = {
+        (Gimp.ImageBaseType.RGB, False): Gimp.ImageType.RGB_IMAGE,
+        (Gimp.ImageBaseType.RGB, True): Gimp.ImageType.RGBA_IMAGE,
+        (Gimp.ImageBaseType.GRAY, False): Gimp.ImageType.GRAY_IMAGE,
+        (Gimp.ImageBaseType.GRAY, True): Gimp.ImageType.GRAYA_IMAGE,
+    }
+    kind = kinds[image.get_base_type(), alpha]
+    layer = Gimp.Layer.new(image, name, box.width, box.height, kind, 100.0, Gimp.LayerMode.NORMAL)
+    x, y = layers.offsets(photo)
+    layer.set_offsets(x + box.x, y + box.y)
+    return layer
+
+
+@contextlib.contextmanager
+def _deleted_on_failure(new: list[Gimp.Layer]) -> Iterator[None]:
+    """For layers that are not in the image yet: nothing else would ever free them."""
+    try:
+        yield
+    except BaseException:
+        for layer in new:
+            layer.delete()
+        raise
+
+
+def _insert(image: Gimp.Image, layer: Gimp.Layer, parent: Gimp.Layer | None, position: int) -> None:
+    if not image.insert_layer(layer, parent, position):
+        raise LapcvaeError(
+            f'GIMP does not let the layer "{layer.get_name()}" into the image.', "Look at its message, then try again."
+        )

@@ -1,0 +1,72 @@
+"""What counts as painted after a coarse layer was scaled, and what cannot be a coarse layer that was only painted on."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lapcvae import fit
+from lapcvae.protocol.errors import LapcvaeError
+
+LEAST = 2.5 / 255
+
+
+def shown(side: int = 160, cell: int = 10) -> np.ndarray:
+    """Blocks of random colours, opaque: the picture with the hardest edges there is."""
+    cells = np.random.default_rng(0).uniform(0.1, 0.9, (side // cell, side // cell, 3)).astype(np.float32)
+    colours = np.repeat(np.repeat(cells, cell, 0), cell, 1)
+    return np.dstack([colours, np.ones(colours.shape[:2], np.float32)])
+
+
+def resized(picture: np.ndarray, side: int) -> np.ndarray:
+    planes = [Image.fromarray(p).resize((side, side), Image.Resampling.BICUBIC) for p in np.moveaxis(picture, 2, 0)]
+    return np.clip(np.stack([np.asarray(p) for p in planes], 2), 0, 1)
+
+
+@pytest.mark.parametrize("side", [80, 123, 219, 320])
+def test_scaled_blocks_are_untouched_and_paint_on_them_is_found(side):
+    scale = side / 160
+    now = resized(shown(), side)
+    # What the runtime shows at that size has sharp edges where the layer's were interpolated.
+    index = ((np.arange(side) + 0.5) / scale).astype(int)
+    sharp = shown()[index][:, index]
+    assert np.abs(now - sharp).max() > 0.05
+    assert not fit.beyond(now, sharp, LEAST, scale).any()
+    now[side // 2 : side // 2 + 8, :8, :3] = 1.0
+    assert fit.beyond(now, sharp, LEAST, scale)[side // 2 : side // 2 + 8, :8].all()
+
+
+def test_unscaled_layers_are_compared_pixel_by_pixel():
+    now = shown()
+    now[5, 7, 1] += 3 / 255
+    now[9, 9, 1] += 2 / 255
+    assert np.argwhere(fit.beyond(now, shown(), LEAST, 1.0)).tolist() == [[5, 7]]
+
+
+def picture(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 1, (16, 16, 3)).astype(np.float32)
+
+
+def test_the_same_photo_may_be_retouched():
+    b = picture(1)
+    fit.require_photo(0.6 * b + 0.1, b)
+    fit.require_photo(np.full_like(b, 0.5), np.full_like(b, 0.2))
+    for other in (picture(2), np.rot90(b), 1 - b, np.full_like(b, 0.5)):
+        with pytest.raises(LapcvaeError, match="not what it showed"):
+            fit.require_photo(other, b)
+
+
+@pytest.mark.parametrize("name", fit.TURNS)
+def test_turned_and_flipped_paintings_are_recognised_under_paint(name):
+    painted = fit.TURNS[name](picture(1)).copy()
+    painted[:10] = 0.3
+    with pytest.raises(LapcvaeError, match=f"was {name} after"):
+        fit.require_painting(painted, picture(1), doubtful=False)
+
+
+def test_much_paint_is_not_a_turn_but_has_to_leave_something_where_the_place_is_doubtful():
+    painted = picture(1)
+    painted[:13] = 0.3
+    fit.require_painting(painted, picture(1), doubtful=True)
+    fit.require_painting(np.full_like(painted, 0.3), picture(1), doubtful=False)
+    with pytest.raises(LapcvaeError, match="distorted"):
+        fit.require_painting(picture(2), picture(1), doubtful=True)
