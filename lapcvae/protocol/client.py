@@ -8,11 +8,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from . import framing, paths
 from .errors import LapcvaeError
