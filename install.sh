@@ -231,7 +231,7 @@ is_full() {
 
 fail_if_full() {
   if is_full; then
-    fail "The disk with $data (or with ${TMPDIR:-/tmp}) is full." "Make room (1 GB; 6 GB with --gpu), then run install.sh again."
+    fail "The disk with $data (or with ${TMPDIR:-/tmp}) is full." "Make room (600 MB; 6 GB with --gpu), then run install.sh again."
   fi
 }
 
@@ -547,7 +547,7 @@ remove_all() {
   present_profiles | while read -r folder; do
     rm -rf "$folder/.lapcvae-new" "$folder/.lapcvae-new.old"
     # The last values of its dialogs, which GIMP keeps.
-    rm -f "$folder"/plug-in-settings/plug-in-lapcvae-*
+    rm -f "$folder"/plug-in-settings/*plug-in-lapcvae-*
   done
   if is_ours "$launcher"; then rm -f "$launcher"; fi
   rm -rf "$data/current" "$data"/current.* "$data/versions" "$data/demo" "$log" "$state" "$data/install.lock"

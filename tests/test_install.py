@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from installing import PROJECT, WHEELS, Account, gimp_that, new_account, snapshot
 
+from lapcvae import worker
 from lapcvae.protocol.version import VERSION
 
 # A second run looks at hashes only; it took 2 s on a slow machine.
@@ -134,6 +135,39 @@ def test_python_without_gi_is_told_with_the_package_to_install(account, tmp_path
     gimp = gimp_that(tmp_path, "3.0.9", trying="""sys.exit("ModuleNotFoundError: No module named 'gi'")""")
     done = account.install("--cpu", *WHEELS, LAPCVAE_INSTALL_GIMP=gimp)
     assert done.returncode == 1 and "python3-gi" in done.stderr
+
+
+def test_a_gimp_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(PROJECT / "gimp_plugin" / "proof")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    import prove
+
+    monkeypatch.setattr(prove, "TIMEOUT", 2)
+    child = tmp_path / "child"
+    trying = f"""import subprocess
+    child = subprocess.Popen(["sleep", "600"]); pathlib.Path({str(child)!r}).write_text(str(child.pid)); child.wait()"""
+    well, words = prove.prove(gimp_that(tmp_path, "3.0.4", trying=trying), PROJECT / "gimp_plugin" / "lapcvae-edit")
+    assert not well and "did not end within 2 seconds" in words
+    deadline = time.monotonic() + 10
+    while worker._start_time(int(child.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_without_a_gimp_it_says_so_and_installs_the_command(account, tmp_path):
+    done = account.install("--cpu", *WHEELS, XDG_CONFIG_HOME=str(tmp_path))
+    assert done.returncode == 0 and "no GIMP 3 was found" in done.stdout and "The command is" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gimp_that_cannot_be_started_from_here_is_not_said_to_work(account, tmp_path):
+    flatpak = account.home / ".local" / "share" / "flatpak" / "app" / "org.gimp.GIMP"
+    flatpak.mkdir(parents=True)
+    done = account.install("--cpu", *WHEELS, XDG_CONFIG_HOME=str(tmp_path))
+    assert done.returncode == 0 and "GIMP has no profile yet. Start it once" in done.stdout
+    done = account.install("--cpu", *WHEELS)
+    assert "GIMP from Flatpak was not tried" in done.stdout and str(account.plug_in) in done.stdout
+    shutil.rmtree(account.home / ".local" / "share" / "flatpak")
 
 
 def test_onnxruntime_reports_nothing_to_its_makers(account):
