@@ -388,15 +388,15 @@ exec '$quoted/current/bin/python' -I -m lapcvae \"\$@\""
 # Every GIMP 3 that can be tried, one a line: version, program. Those of Snap and macOS have not been tried this way by
 # anyone, so they are left out; LAPCVAE_INSTALL_GIMP (programs, separated by colons) names others than those in PATH.
 gimps() {
-  local program version seen=' ' names
+  local program version seen=' none ' names
   names=$(say "${LAPCVAE_INSTALL_GIMP-}" | tr : '\n')
   [ -n "${LAPCVAE_INSTALL_GIMP+set}" ] || names=$(compgen -c gimp-console | sort -u; say gimp)
   [ "$(uname -s)" != Darwin ] || return 0
   while read -r program; do
     program=$(command -v "$program" || true)
     case $program in /snap/* | /var/lib/snapd/* | '') continue ;; esac
-    version=$("$program" --version 2> /dev/null < /dev/null | sed -nE 's/.*version (3\.[0-9.]+).*/\1/p' | head -n 1) || true
-    case $seen in *" $version "*) continue ;; esac
+    version=$(LC_ALL=C "$program" --version 2> /dev/null < /dev/null | sed -nE 's/.*version (3\.[0-9.]+).*/\1/p' | head -n 1) || true
+    case $seen in *" ${version:-none} "*) continue ;; esac
     seen="$seen$version "
     say "$version $program"
   done <<< "$names"

@@ -155,9 +155,10 @@ def test_a_gimp_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypat
 
 
 def test_without_a_gimp_it_says_so_and_installs_the_command(account, tmp_path):
-    done = account.install("--cpu", *WHEELS, XDG_CONFIG_HOME=str(tmp_path))
-    assert done.returncode == 0 and "no GIMP 3 was found" in done.stdout and "The command is" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    for gimp in ("", gimp_that(tmp_path, "2.10.36"), "/nowhere/gimp"):
+        done = account.install("--cpu", *WHEELS, XDG_CONFIG_HOME=str(tmp_path / "config"), LAPCVAE_INSTALL_GIMP=gimp)
+        assert done.returncode == 0 and "no GIMP 3 was found" in done.stdout and "The command is" in done.stdout
+        assert not (tmp_path / "config").exists()
 
 
 def test_a_gimp_that_cannot_be_started_from_here_is_not_said_to_work(account, tmp_path):
