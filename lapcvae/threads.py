@@ -1,4 +1,7 @@
-"""One thread for each matrix product: variants already run side by side, one per core."""
+"""What libraries read once from the environment, when they are imported: how many threads, whether to report home.
+
+One thread for each matrix product: variants already run side by side, one per core.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECL
 
 
 def one_each() -> None:
-    """Call before numpy is imported: its libraries read these variables once. What the user has set stays."""
+    """Call before numpy and onnxruntime are imported. How many threads the user has set stays."""
     for variable in VARIABLES:
         os.environ.setdefault(variable, "1")
+    # Without it onnxruntime (from 1.32 on) makes a device id in ~/.cache/Microsoft and sends usage data to its makers.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,112 +1,31 @@
 """install.sh for real: in a copy of the checkout, with an empty home folder.
 
-The packages come from where pip is told to find them; LAPCVAE_TEST_WHEELS names a folder with wheels to use instead.
+How it is interrupted is in test_interrupted.py, how it fares with the real GIMP in gimp/test_installed.py.
 """
 
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from installing import PROJECT, WHEELS, Account, gimp_that, new_account, snapshot
 
+from lapcvae import worker
 from lapcvae.protocol.version import VERSION
 
-PROJECT = Path(__file__).resolve().parents[1]
-COPIED = ("lapcvae", "gimp_plugin", "models", "requirements")
-TIMEOUT = 600
 # A second run looks at hashes only; it took 2 s on a slow machine.
 QUICK = 20.0
-WHEELS = ["--offline", os.environ["LAPCVAE_TEST_WHEELS"]] if "LAPCVAE_TEST_WHEELS" in os.environ else []
 UNREACHABLE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "",
                "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Account:
-    """A user with a home folder and a copy of the checkout."""
-
-    home: Path
-    checkout: Path
-    cache: Path
-
-    @property
-    def data(self) -> Path:
-        return self.home / ".local" / "share" / "lapcvae"
-
-    @property
-    def plug_in(self) -> Path:
-        return self.home / ".config" / "GIMP" / "3.0" / "plug-ins" / "lapcvae-edit"
-
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("XDG_", "LAPCVAE_", "PYTHON"))}
-        # A runtime folder of its own, so that no worker of this machine's user is met.
-        runtime = self.home / "run"
-        runtime.mkdir(mode=0o700, exist_ok=True)
-        own = {"HOME": str(self.home), "PIP_CACHE_DIR": str(self.cache), "XDG_RUNTIME_DIR": str(runtime),
-               "LAPCVAE_INSTALL_PYTHON": sys.executable}  # fmt: skip
-        return kept | own | more
-
-    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            command, cwd=self.home, env=self.environment(**more), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=TIMEOUT,
-        )  # fmt: skip
-
-    def install(self, *options: str, **more: str) -> subprocess.CompletedProcess:
-        return self.run(str(self.checkout / "install.sh"), *options, **more)
-
-    def versions(self) -> list[Path]:
-        return sorted((self.data / "versions").iterdir())
-
-    def current(self) -> Path:
-        return (self.data / "current").resolve(strict=True)
-
-    def command(self, *arguments: str) -> str:
-        done = self.run(str(self.home / ".local" / "bin" / "lapcvae"), *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
-def copy_of_checkout(folder: Path) -> Path:
-    for name in COPIED:
-        if (PROJECT / name).exists():
-            shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(PROJECT / "install.sh", folder)
-    return folder
-
-
-def new_account(folder: Path, cache: Path) -> Account:
-    (folder / "home").mkdir()
-    return Account(folder / "home", copy_of_checkout(folder / "checkout"), cache)
-
-
-def snapshot(folder: Path) -> dict[str, tuple]:
-    """Everything in the folder but Python's own caches: kind or target, size, time of the last change."""
-    found = {}
-    for path in folder.rglob("*"):
-        if "__pycache__" not in path.parts and "run" not in path.relative_to(folder).parts[:1]:
-            state = path.lstat()
-            what = os.readlink(path) if path.is_symlink() else path.is_dir()
-            changed = () if path.is_dir() else (state.st_size, state.st_mtime_ns)
-            found[str(path.relative_to(folder))] = (what, *changed)
-    return found
-
-
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("pip")
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory, cache) -> Account:
+def account(tmp_path_factory) -> Account:
     """After the first `./install.sh`, with a profile of GIMP 3.0 and one of GIMP 2."""
-    account = new_account(tmp_path_factory.mktemp("install"), cache)
+    account = new_account(tmp_path_factory.mktemp("install"))
     for version in ("2.10", "3.0"):
         (account.home / ".config" / "GIMP" / version).mkdir(parents=True)
         (account.home / ".config" / "GIMP" / version / "gimprc").write_text("# the user's\n")
@@ -121,9 +40,9 @@ def account(tmp_path_factory, cache) -> Account:
 
 
 @pytest.fixture
-def stranger(tmp_path, cache) -> Account:
+def stranger(tmp_path) -> Account:
     """Somebody who has never installed anything."""
-    return new_account(tmp_path, cache)
+    return new_account(tmp_path)
 
 
 def test_command_runs_without_the_checkout(account):
@@ -190,47 +109,71 @@ def test_damaged_plug_in_is_made_whole(account):
     assert sorted(p.name for p in account.plug_in.parents[1].iterdir()) == ["gimprc", "plug-ins"]
 
 
-def test_gimp_without_a_profile_gets_one_only_if_there_is_none_to_take_over(account, tmp_path):
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    gimp = programs / "gimp-console"
-    gimp.write_text("#!/bin/sh\necho 'GNU Image Manipulation Program version 3.2.6'\n")
-    gimp.chmod(0o755)
-    path = f"{programs}:{os.environ['PATH']}"
+def test_a_gimp_is_tried_once_and_makes_its_own_profile(account, tmp_path):
     config = tmp_path / "config"
-    assert account.install("--cpu", *WHEELS, PATH=path, XDG_CONFIG_HOME=str(config)).returncode == 0
+    more = {"LAPCVAE_INSTALL_GIMP": gimp_that(tmp_path, "3.2.6"), "XDG_CONFIG_HOME": str(config)}
+    done = account.install("--cpu", *WHEELS, **more)
+    assert done.returncode == 0 and "tried in GIMP 3.2.6" in done.stdout, done.stdout + done.stderr
+    assert sorted(p.name for p in (config / "GIMP" / "3.2").iterdir()) == ["brushes", "plug-ins"]
     assert (config / "GIMP" / "3.2" / "plug-ins" / "lapcvae-edit" / "lapcvae-edit.py").is_file()
-    shutil.rmtree(config)
-    (config / "GIMP" / "2.10").mkdir(parents=True)
-    done = account.install("--cpu", *WHEELS, PATH=path, XDG_CONFIG_HOME=str(config))
-    assert done.returncode == 0 and "Start GIMP 3 once" in done.stdout
-    assert [p.name for p in (config / "GIMP").iterdir()] == ["2.10"]
+    again = account.install("--cpu", *WHEELS, **more)
+    assert again.returncode == 0 and "tried in" not in again.stdout
 
 
-def test_killed_upgrade_leaves_the_old_version_and_the_next_run_finishes_it(account):
-    old = account.current()
-    (account.checkout / "lapcvae" / "new_file.py").write_text("# This makes another version.\n")
-    process = subprocess.Popen(
-        [str(account.checkout / "install.sh"), "--cpu", *WHEELS], env=account.environment(), stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    # In the middle: pip is there and puts packages into the new version.
-    while not [v for v in account.versions() if v != old and list(v.glob("lib/python*/site-packages/pip*"))]:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert account.current() == old and len(account.versions()) == 2
-    assert account.command("--version").strip() == f"lapcvae {VERSION}"
+def test_a_gimp_that_the_plug_in_does_not_work_in_is_named_with_the_reason(account, tmp_path):
+    before = snapshot(account.home)
+    gimp = gimp_that(tmp_path, "3.4.0", wrong="an edit gave 0 variants")
+    done = account.install("--cpu", *WHEELS, LAPCVAE_INSTALL_GIMP=gimp)
+    assert done.returncode == 1
+    for words in (f"GIMP 3.4.0 ({gimp})", "an edit gave 0 variants", "stays", str(account.data / "install.log")):
+        assert words in done.stderr
+    after = snapshot(account.home)
+    assert {name for name in before | after if before.get(name) != after.get(name)} <= {".local/share/lapcvae/install.log"}
 
+
+def test_python_without_gi_is_told_with_the_package_to_install(account, tmp_path):
+    gimp = gimp_that(tmp_path, "3.0.9", trying="""sys.exit("ModuleNotFoundError: No module named 'gi'")""")
+    done = account.install("--cpu", *WHEELS, LAPCVAE_INSTALL_GIMP=gimp)
+    assert done.returncode == 1 and "python3-gi" in done.stderr
+
+
+def test_a_gimp_that_hangs_is_ended_with_all_that_it_started(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(PROJECT / "gimp_plugin" / "proof")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    import prove
+
+    monkeypatch.setattr(prove, "TIMEOUT", 2)
+    child = tmp_path / "child"
+    trying = f"""import subprocess
+    child = subprocess.Popen(["sleep", "600"]); pathlib.Path({str(child)!r}).write_text(str(child.pid)); child.wait()"""
+    well, words = prove.prove(gimp_that(tmp_path, "3.0.4", trying=trying), PROJECT / "gimp_plugin" / "lapcvae-edit")
+    assert not well and "did not end within 2 seconds" in words
+    deadline = time.monotonic() + 10
+    while worker._start_time(int(child.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_without_a_gimp_it_says_so_and_installs_the_command(account, tmp_path):
+    for gimp in ("", gimp_that(tmp_path, "2.10.36"), "/nowhere/gimp"):
+        done = account.install("--cpu", *WHEELS, XDG_CONFIG_HOME=str(tmp_path / "config"), LAPCVAE_INSTALL_GIMP=gimp)
+        assert done.returncode == 0 and "no GIMP 3 was found" in done.stdout and "The command is" in done.stdout
+        assert not (tmp_path / "config").exists()
+
+
+def test_a_gimp_that_cannot_be_started_from_here_is_not_said_to_work(account, tmp_path):
+    flatpak = account.home / ".local" / "share" / "flatpak" / "app" / "org.gimp.GIMP"
+    flatpak.mkdir(parents=True)
+    done = account.install("--cpu", *WHEELS, XDG_CONFIG_HOME=str(tmp_path))
+    assert done.returncode == 0 and "GIMP has no profile yet. Start it once" in done.stdout
     done = account.install("--cpu", *WHEELS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    new = account.current()
-    assert account.versions() == [new] and new != old
-    assert (new / "app" / "lapcvae" / "new_file.py").exists()
-    told = json.loads((account.plug_in / "lib" / "runtime.json").read_text())
-    assert Path(told["python"]).parents[1] == new
+    assert "GIMP from Flatpak was not tried" in done.stdout and str(account.plug_in) in done.stdout
+    shutil.rmtree(account.home / ".local" / "share" / "flatpak")
+
+
+def test_onnxruntime_reports_nothing_to_its_makers(account):
+    account.command("doctor")
+    assert not list(account.home.rglob("onnxruntime.db")) and not list(account.home.rglob("deviceid"))
 
 
 def test_uninstall_leaves_only_what_was_the_users(account):
@@ -291,7 +234,7 @@ def test_without_network_it_says_so_and_leaves_nothing_behind(stranger):
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr and "--offline" in done.stderr and "Traceback" not in done.stderr
     assert stranger.versions() == []
-    assert sorted(p.name for p in stranger.data.iterdir()) == ["install.log", "versions"]
+    assert sorted(p.name for p in stranger.data.iterdir()) == ["install.lock", "install.log", "versions"]
     assert not (stranger.home / ".local" / "bin").exists()
 
 

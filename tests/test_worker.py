@@ -131,7 +131,7 @@ def test_folder_and_socket_are_private(place):
         path = paths.socket_path()
         assert stat.S_IMODE(path.parent.lstat().st_mode) == 0o700
         assert stat.S_IMODE(path.lstat().st_mode) == 0o600 and stat.S_ISSOCK(path.lstat().st_mode)
-        for file in (paths.log_path(), path.with_suffix(".lock"), path.parent / "start.lock"):
+        for file in (paths.log_path(), path.with_suffix(".lock"), path.with_suffix(".start")):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
 
 
@@ -145,8 +145,8 @@ def test_the_environment_is_scrubbed(monkeypatch):
     with connect(command()) as connection:
         facts = status(connection)
         assert facts["worker"]["pid"] == connection.worker_pid and facts["worker"]["version"] == VERSION
-    # LC_CTYPE is Python's own doing, the threads the worker's.
-    seen = set(facts["environment"]) - {"LC_CTYPE", *threads.VARIABLES}
+    # LC_CTYPE is Python's own doing, the threads and onnxruntime's silence the worker's.
+    seen = set(facts["environment"]) - {"LC_CTYPE", "ORT_DISABLE_TELEMETRY", *threads.VARIABLES}
     assert seen == {n for n in seen if n in client.KEPT or n.startswith(client.KEPT_PREFIXES)}
     assert kept <= seen
     assert facts["session"] is True
@@ -507,14 +507,51 @@ def test_the_command_of_the_worker(place, monkeypatch):
         ({"python": "/env/bin/python", "package": None}, ("/env/bin/python", "from lapcvae.worker")),
         ({"python": "env/bin/python", "package": "src"}, (f"{place}/env/bin/python", f"insert(0, '{place}/src')")),
     ):
-        client.runtime_file().write_text(json.dumps(told))
+        paths.runtime_file().write_text(json.dumps(told))
         command = client.default_command()
         assert command[0] == expected[0] and expected[1] in command[-1] and command[1] == "-I"
-    client.runtime_file().write_text("{}")
+    paths.runtime_file().write_text("no JSON")
     with pytest.raises(LapcvaeError, match="runtime.json"):
         client.default_command()
     monkeypatch.setenv("LAPCVAE_PYTHON", "/chosen/python")
     assert client.default_command()[0] == "/chosen/python"
+
+
+@pytest.fixture
+def plug_in(place, monkeypatch):
+    """As seen from a plug-in's copy of the protocol: a function that writes what its runtime.json says."""
+    monkeypatch.delenv("LAPCVAE_PYTHON", raising=False)
+    (place / "plug-in" / "lapcvae").mkdir(parents=True)
+
+    def told(**facts):
+        monkeypatch.setattr(paths, "PACKAGE", place / "plug-in" / "lapcvae")
+        paths.runtime_file().write_text(json.dumps(facts))
+
+    return told
+
+
+def test_the_remedy_names_the_folder_with_install_sh(plug_in):
+    plug_in(python="/gone/python", source=str(TESTS.parent))
+    with pytest.raises(LapcvaeError, match="/gone/python, cannot be run") as caught:
+        connect()
+    assert f"./install.sh --repair in {TESTS.parent}" in caught.value.remedy
+    # The folder that it was installed from may have gone, too.
+    plug_in(python="/gone/python", source="/gone")
+    assert "./install.sh --repair in LapCVAE's folder" in paths.repair()
+
+
+def test_an_installation_has_one_worker_and_two_have_two(plug_in):
+    with connect(command()) as checkout:
+        first = paths.socket_path()
+        # The plug-in has another copy of the protocol than the runtime, but means the same one.
+        plug_in(python=sys.executable, package=str(TESTS.parent))
+        with connect(["/nonexistent"]) as same:
+            assert paths.socket_path() == first and same.worker_pid == checkout.worker_pid
+        plug_in(python=sys.executable, package="/another")
+        with connect(command()) as other:
+            assert paths.socket_path() != first and other.worker_pid != checkout.worker_pid
+            os.kill(other.worker_pid, signal.SIGTERM)
+        os.kill(checkout.worker_pid, signal.SIGTERM)
 
 
 def test_the_default_command_starts_a_worker():

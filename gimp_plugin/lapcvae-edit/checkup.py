@@ -20,7 +20,7 @@ from lapcvae.protocol import client, paths
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.version import PROTOCOL, VERSION
 
-REPAIR = "Run ./install.sh --repair in LapCVAE's folder, then start GIMP again."
+REPAIR = paths.repair()
 # What this file finds out itself, seen from GIMP.
 OWN = ("worker", "GIMP", "plug-in")
 DOCTOR = "import sys; from lapcvae.cli import main; sys.exit(main(['doctor', '--json']))"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from . import framing, paths
 from .errors import LapcvaeError
@@ -54,39 +51,12 @@ def worker_environment() -> dict[str, str]:
     return {n: v for n, v in os.environ.items() if n in KEPT or n.startswith(KEPT_PREFIXES)}
 
 
-def runtime_file() -> Path:
-    """What the installer writes beside the plug-in's copy of the package: {"python": path, "package": folder or null}.
-
-    Both may be relative to this file's folder. "package" is the folder that holds the runtime's `lapcvae`; without it
-    the Python finds it among its own packages.
-    """
-    return paths.PACKAGE.parent / "runtime.json"
-
-
-def _runtime() -> tuple[str, Path | None]:
-    """(python, folder that holds the package): LAPCVAE_PYTHON, else runtime.json, else this Python in a checkout."""
-    here = paths.PACKAGE.parent if (paths.PACKAGE / "worker.py").exists() else None
-    if chosen := os.environ.get("LAPCVAE_PYTHON"):
-        return chosen, here
-    file = runtime_file()
-    if file.exists():
-        try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            package = told.get("package")
-            return str(file.parent / told["python"]), file.parent / package if package else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise LapcvaeError(f"The file {file} cannot be read.", "Run install.sh again.") from error
-    if here and sys.executable:
-        return sys.executable, here
-    raise LapcvaeError(f"There is no LapCVAE runtime beside {paths.PACKAGE}.", "Run install.sh again.")
-
-
 def default_command(code: str = "from lapcvae.worker import main; main()") -> list[str]:
     """The command that runs `code` in the runtime: the worker, unless something else is given.
 
     `-I` keeps PYTHON* variables and the user's own packages out of it.
     """
-    python, package = _runtime()
+    python, package = paths.runtime()
     search = f"import sys; sys.path.insert(0, {str(package)!r}); " if package else ""
     return [python, "-I", "-c", f"{search}{code}"]
 
@@ -110,7 +80,7 @@ def _greet(sock: socket.socket, client_pid: int) -> None:
         raise LapcvaeError(
             f"The plug-in is version {VERSION} (protocol {PROTOCOL}), "
             f"its worker {hello.version[:40]} (protocol {hello.protocol}).",
-            "Run install.sh again and restart GIMP.",
+            paths.repair(),
         )
 
 
@@ -147,7 +117,7 @@ def _dial(client_pid: int, deadline: float) -> socket.socket | None:
 @contextlib.contextmanager
 def _start_lock(deadline: float) -> Iterator[None]:
     """Only one process at a time starts a worker; the lock falls with the process that holds it."""
-    path = paths.runtime_folder() / "start.lock"
+    path = paths.socket_path().with_suffix(".start")
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -170,6 +140,7 @@ def _start_lock(deadline: float) -> Iterator[None]:
 
 def _spawn(command: list[str]) -> subprocess.Popen:
     """Start the worker in a session of its own, so that neither Ctrl+C nor the end of GIMP's terminal reaches it."""
+    environment = worker_environment() | {"LAPCVAE_INSTALLATION": paths.installation()}
     try:
         log = os.open(paths.log_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
@@ -179,13 +150,13 @@ def _spawn(command: list[str]) -> subprocess.Popen:
         ) from error
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=worker_environment(), cwd="/",
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/",
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise LapcvaeError(
             f"The Python that LapCVAE was installed with, {command[0]}, cannot be run: {error.strerror}.",
-            "Run install.sh again.",
+            paths.repair(),
         ) from error
     finally:
         os.close(log)
@@ -220,7 +191,7 @@ def _start(command: list[str], client_pid: int, deadline: float) -> socket.socke
                 words = _last_words(log_end)
                 raise LapcvaeError(
                     f"The LapCVAE worker could not start (exit status {process.returncode}){': ' * bool(words)}{words}",
-                    f"Run install.sh again. {_see_log()}",
+                    f"{paths.repair()} {_see_log()}",
                 )
             time.sleep(0.01)
         process.kill()

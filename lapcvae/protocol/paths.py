@@ -6,7 +6,11 @@ time, before anything in it is used: a real folder, ours, closed to everyone els
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -55,9 +59,68 @@ def _usable(folder: str) -> bool:
     return ours and os.path.isabs(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
+def runtime_file() -> Path:
+    """What the installer writes beside the package, and beside the copy of it in the plug-in, as JSON.
+
+    "python" is what runs the worker, "package" the folder with the runtime's `lapcvae` (null: the Python finds it among
+    its own packages), "source" (may be missing) the folder that install.sh was run in. Relative to this file's folder.
+    """
+    return PACKAGE.parent / "runtime.json"
+
+
+def _told() -> dict:
+    """The contents of the runtime file; empty where there is none."""
+    file = runtime_file()
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise LapcvaeError(f"The file {file} cannot be read.", "Run install.sh again.") from error
+
+
+def runtime() -> tuple[str, Path | None]:
+    """(python, folder that holds the package): LAPCVAE_PYTHON, else runtime.json, else this Python in a checkout."""
+    here = PACKAGE.parent if (PACKAGE / "worker.py").exists() else None
+    if chosen := os.environ.get("LAPCVAE_PYTHON"):
+        return chosen, here
+    told, base = _told(), runtime_file().parent
+    if isinstance(told.get("python"), str):
+        return str(base / told["python"]), base / told["package"] if told.get("package") else None
+    if here and sys.executable:
+        return sys.executable, here
+    raise LapcvaeError(f"There is no LapCVAE runtime beside {PACKAGE}.", repair())
+
+
+def repair() -> str:
+    """What to do when something of the installation is missing or broken."""
+    folder = "LapCVAE's folder"
+    with contextlib.suppress(LapcvaeError, KeyError, TypeError):
+        if (source := Path(_told()["source"])).joinpath("install.sh").is_file():
+            folder = str(source)
+    return f"Run ./install.sh --repair in {folder}, then start GIMP again."
+
+
+def installation() -> str:
+    """Eight hex digits that tell this installation from the user's others: its plug-in, command and worker agree on them.
+
+    They stand for the runtime that a worker is started with. The worker itself is told them (LAPCVAE_INSTALLATION) by
+    the client that starts it, because it may see that runtime under another name.
+    """
+    told = os.environ.get("LAPCVAE_INSTALLATION", "")
+    if re.fullmatch("[0-9a-f]{8}", told):
+        return told
+    try:
+        python, package = runtime()
+    except LapcvaeError:
+        # No worker can be started from here, but there may be one.
+        python, package = "", PACKAGE
+    return hashlib.sha256(os.fsencode(f"{python}\n{package}")).hexdigest()[:8]
+
+
 def _socket_name() -> str:
-    # The versions are in the name, so that a new client never meets an old worker.
-    return f"worker-{VERSION}-{PROTOCOL}.sock"
+    # With the versions, so that a new client never meets an old worker, and two installations never share one.
+    return f"worker-{VERSION}-{PROTOCOL}-{installation()}.sock"
 
 
 def runtime_folder() -> Path:

@@ -67,6 +67,18 @@ class GimpRunner:
         facts["scenes"] = {f.stem: json.loads(f.read_text()) for f in sorted(self.folder.glob("lapcvae-*.json"))}
         return facts
 
+    def wheels(self) -> Path:
+        """A folder with the runtime's packages for the root's Python, downloaded once."""
+        folder = self.worker.with_name(self.worker.name.replace("worker", "wheels"))
+        if not folder.exists():
+            version = next((self.worker / "lib").iterdir()).name.removeprefix("python")
+            part = folder.with_suffix(".part")
+            pip = _pip("download", version, "--dest", str(part), "-r", str(REQUIREMENTS))
+            if pip.returncode:
+                pytest.skip(f"the packages for Python {version} cannot be had: {pip.stderr.strip()[-300:]}")
+            part.rename(folder)
+        return folder
+
     def _run(self, gimp: list[str], scripts, variables: dict[str, str], plug_ins: Path, keep_profile: bool) -> dict:
         profile = self.folder / "profile"
         if not keep_profile:
@@ -117,6 +129,18 @@ def _root(suite: str) -> Path:
     return folder
 
 
+def _pip(what: str, version: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the host's pip for another Python, that of a root."""
+    digits = version.replace(".", "")
+    platforms = [f"manylinux_2_{n}_x86_64" for n in (28, 27, 17)] + ["manylinux2014_x86_64", "any"]
+    return subprocess.run(
+        [sys.executable, "-m", "pip", what, "-q", "--only-binary=:all:", "--python-version", digits, "--implementation",
+         "cp", "--abi", f"cp{digits}", "--abi", "abi3", "--abi", "none",
+         *(a for p in platforms for a in ("--platform", p)), *arguments],
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
 def _worker(suite: str, root: Path) -> Path:
     """An environment (laid out like a venv) with the runtime's packages for the root's Python, made on the host."""
     # An environment of the root's own Python would need pip and the network inside.
@@ -136,14 +160,7 @@ def _worker(suite: str, root: Path) -> Path:
     (part / "bin").mkdir()
     (part / "bin" / "python").symlink_to("/usr/bin/python3")
     (part / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\ninclude-system-site-packages = false\n")
-    digits = version.replace(".", "")
-    platforms = [f"manylinux_2_{n}_x86_64" for n in (28, 27, 17)] + ["manylinux2014_x86_64", "any"]
-    pip = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--only-binary=:all:", "--target", str(site),
-         "--python-version", digits, "--implementation", "cp", "--abi", f"cp{digits}", "--abi", "abi3", "--abi", "none",
-         *(a for p in platforms for a in ("--platform", p)), *wanted],
-        capture_output=True, text=True,
-    )  # fmt: skip
+    pip = _pip("install", version, "--no-compile", "--target", str(site), *wanted)
     if pip.returncode:
         pytest.skip(f"the worker's packages for Python {version} cannot be had: {pip.stderr.strip()[-300:]}")
     part.rename(folder)
