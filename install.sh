@@ -194,11 +194,15 @@ choose_device() {
   fi
 }
 
-requirements() { if [ "$device" = gpu ]; then say "$source/requirements/gpu.txt"; else say "$source/requirements/runtime.txt"; fi; }
+requirements() {
+  if [ "$device" = gpu ]; then say "$source/requirements/gpu.txt"; else say "$source/requirements/runtime.txt"; fi
+}
 
 # ---- One version
 
-version() { "$python" -I -c 'import runpy, sys; print(runpy.run_path(sys.argv[1])["VERSION"])' "$source/lapcvae/protocol/version.py"; }
+version() {
+  "$python" -I -c 'import runpy, sys; print(runpy.run_path(sys.argv[1])["VERSION"])' "$source/lapcvae/protocol/version.py"
+}
 
 # What the installed version is made from, as a hash: Python, lock, package, models, plug-in, this script.
 wanted_key() {
@@ -231,7 +235,8 @@ is_full() {
 
 fail_if_full() {
   if is_full; then
-    fail "The disk with $data (or with ${TMPDIR:-/tmp}) is full." "Make room (600 MB; 6 GB with --gpu), then run install.sh again."
+    fail "The disk with $data (or with ${TMPDIR:-/tmp}) is full." \
+      "Make room (600 MB; 6 GB with --gpu), then run install.sh again."
   fi
 }
 
@@ -251,7 +256,8 @@ explain_pip() {
       "(with the same version of Python), then come back with DIR. Log: $log"
   fi
   case $said in
-    *NewConnectionError* | *"Temporary failure"* | *"Name or service"* | *"timed out"* | *unreachable* | *ProxyError* | *SSLError*)
+    *NewConnectionError* | *"Temporary failure"* | *"Name or service"* | *"timed out"* | *unreachable* | *ProxyError* | \
+      *SSLError*)
       fail "The package index cannot be reached." \
         "Check the network (HTTPS_PROXY, if you need a proxy) and run install.sh again; or see --offline. Log: $log" ;;
     *"No matching distribution"*)
@@ -395,7 +401,8 @@ gimps() {
   while read -r program; do
     program=$(command -v "$program" || true)
     case $program in /snap/* | /var/lib/snapd/* | '') continue ;; esac
-    version=$(LC_ALL=C "$program" --version 2> /dev/null < /dev/null | sed -nE 's/.*version (3\.[0-9.]+).*/\1/p' | head -n 1) || true
+    version=$(LC_ALL=C "$program" --version 2> /dev/null < /dev/null || true)
+    version=$(say "$version" | sed -nE 's/.*version (3\.[0-9.]+).*/\1/p' | head -n 1)
     case $seen in *" ${version:-none} "*) continue ;; esac
     seen="$seen$version "
     say "$version $program"
@@ -523,7 +530,8 @@ install_plug_ins() {
     say "No plug-in was installed: no GIMP 3 was found. Once you have it, run install.sh again."
   fi
   if [ -n "$(gimps)" ] && ! python3 -c 'import gi' > /dev/null 2>&1; then
-    say "Started from this terminal, GIMP has no Python plug-ins: $(command -v python3) has no module gi. From the desktop it has."
+    say "A GIMP that is started from this terminal has no Python plug-ins, since its python3 has no module gi:" \
+      "$(command -v python3 || say "there is none"). From the desktop it has them."
   fi
   other_gimps | while read -r name; do
     say "$name was not tried: choose Filters > LapCVAE > Check Setup in it, and see docs/installing.md."
