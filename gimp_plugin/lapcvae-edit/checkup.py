@@ -123,7 +123,7 @@ def _tail(path: Path) -> str:
 
 
 LOGGED = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ \d+ ([A-Z]+) ")
-REFUSED = re.compile(r"[A-Za-z]+Request: (?!\d+\.\d+ s$|cancelled)")
+REFUSED = re.compile(r"[A-Za-z]+Request: (?!\d+\.\d+ s\b|cancelled)")
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)\b")
 
 
