@@ -19,17 +19,21 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import onnx
-import onnxruntime
-import torch
-from torch import nn
+from lapcvae import threads
 
-from lapcvae import bundle as bundles
-from lapcvae import graphs
-from lapcvae.protocol.errors import LapcvaeError
-from training import checkpoint
-from training.model import LapCVAE, Mixed
+threads.no_telemetry()
+
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+
+from lapcvae import bundle as bundles  # noqa: E402
+from lapcvae import graphs  # noqa: E402
+from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
+from training import checkpoint  # noqa: E402
+from training.model import LapCVAE, Mixed  # noqa: E402
 
 OPSET = 18
 BATCHES = (1, 2, 5)

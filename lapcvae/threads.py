@@ -14,5 +14,9 @@ def one_each() -> None:
     """Call before numpy and onnxruntime are imported. How many threads the user has set stays."""
     for variable in VARIABLES:
         os.environ.setdefault(variable, "1")
-    # Without it onnxruntime (from 1.32 on) makes a device id in ~/.cache/Microsoft and sends usage data to its makers.
+    no_telemetry()
+
+
+def no_telemetry() -> None:
+    """Call before onnxruntime is imported: from 1.32 on it makes a device id in ~/.cache/Microsoft and reports usage."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
