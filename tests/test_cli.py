@@ -83,7 +83,7 @@ def test_a_coarse_picture_is_painted_and_becomes_variants(work, capsys):
     # Painting as an editor does it: the text in the file is lost.
     painted.paste((200, 30, 60, 255), (150, 200, 350, 300))
     painted.save(work / "coarse.png")
-    assert not photo.read_png_text(work / "coarse.png")
+    assert not photo.png_text_of(photo.read(work / "coarse.png"), "")
     capsys.readouterr()
     assert run("edit", work / "photo.png", work / "coarse.png", "-o", work / "out", *COMMON, "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -125,12 +125,12 @@ def test_the_report_is_enough_to_make_a_variant_again(work, capsys):
 
 def test_what_is_remembered_travels_inside_and_beside(work):
     assert run("coarse", work / "photo.png", "-o", work / "c.png", "--level", 2, "--style", "blocks") == 0
-    inside = CoarseFile.from_json(photo.read_png_text(work / "c.png")["LapCVAE"], "")
+    inside = CoarseFile.from_json(photo.png_text_of(photo.read(work / "c.png"), "")["LapCVAE"], "")
     beside = CoarseFile.from_json(sidecar_of(work / "c.png").read_text(), "")
     assert inside.to_json() == beside.to_json()
     assert (inside.level, inside.style, inside.b_j.shape, inside.photo.name) == (2, "blocks", (16, 16, 3), "photo.png")
     os.rename(work / "c.png", work / "other.png")
-    assert find_coarse(work / "other.png").to_json() == inside.to_json()
+    assert find_coarse(photo.read(work / "other.png"), work / "other.png")[0].to_json() == inside.to_json()
 
 
 def test_the_eyes_give_the_frame(work, capsys):

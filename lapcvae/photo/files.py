@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +63,7 @@ def read(path: str | os.PathLike) -> PhotoFile:
     data = _contents(path)
     name = str(path)
     try:
-        return _READERS[_format_of(data, name)](data, name)
+        return replace(_READERS[_format_of(data, name)](data, name), sha256=hashlib.sha256(data).hexdigest())
     except LapcvaeError:
         raise
     except MemoryError as error:
@@ -112,9 +114,8 @@ def output_format(like: PhotoFile, requested: str | None = None) -> OutputFormat
     return OutputFormat(format, _SUFFIXES[format][0], format == "JPEG", note)
 
 
-def read_rgba(path: str | os.PathLike) -> np.ndarray:
-    """A painting as sRGB with straight alpha, H x W x 4: uint8 from 8-bit files, else float32 (1 = full scale)."""
-    photo = read(path)
+def rgba_of(photo: PhotoFile) -> np.ndarray:
+    """sRGB with straight alpha, H x W x 4: uint8 from 8-bit pictures, else float32 (1 = full scale)."""
     colours, pixels = Colours(photo), photo.pixels
     channels = colours.channels
     eight_bits = pixels.dtype == np.uint8
@@ -145,12 +146,9 @@ def write_png_with_text(path: str | os.PathLike, rgba: np.ndarray, text: dict[st
     write_whole(path, png.encoded(like.pixels, like))
 
 
-def read_png_text(path: str | os.PathLike) -> dict[str, str]:
-    """The text in a PNG, by keyword. LapcvaeError if it is no PNG, is damaged, or holds too much."""
-    data = _contents(path)
-    if not data.startswith(png.SIGNATURE):
-        raise LapcvaeError(f"{path} is not a PNG.", "Give the PNG that the coarse picture was saved as.")
-    return png.read_text(data, str(path))
+def png_text_of(photo: PhotoFile, name: str) -> dict[str, str]:
+    """The text that came with a PNG, by keyword; `name` stands in errors. LapcvaeError if it is damaged or too much."""
+    return png.text_of(photo.chunks, name)
 
 
 def write_whole(path: str | os.PathLike, data: bytes) -> None:
