@@ -20,7 +20,7 @@ ROUGH, FINE, SAMPLED = 32, 64, 128
 ANGLES, MIRRORED_ANGLES = (0, -8, 8, -20, 20, 90, 180, 270), (0, 90, 180, 270)
 SCALES = (0.35, 0.45, 0.58, 0.75, 0.95, 1.2, 1.5)
 # So many rough finds are refined.
-CANDIDATES = 6
+CANDIDATES = 5
 # In steps of 255: colours that far apart still agree, after sampling; colours that far apart are of different places.
 AGREE, ELSEWHERE = 6, 30
 # Differences between neighbours (of FINE) that count fully as structure; with less than this on average, the painting
