@@ -7,6 +7,7 @@ gone (as if ended by SIGPIPE).
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..protocol.errors import Cancelled, LapcvaeError
 from ..protocol.geometry import Frame
 from ..protocol.messages import Settings
 from ..protocol.version import VERSION
-from .terminal import OutputLost, Terminal, open_standard_streams
+from .terminal import OutputLost, Terminal, open_standard_streams, write
 
 OK, ERROR, USAGE, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
@@ -31,6 +32,8 @@ def _frame(text: str) -> Frame:
 def _eyes(text: str) -> tuple[float, float, float, float]:
     try:
         x1, y1, x2, y2 = (float(part) for part in text.split(","))
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
+            raise ValueError
     except ValueError as error:
         raise argparse.ArgumentTypeError(f'"{text}" cannot be read; write X1,Y1,X2,Y2 in photo pixels.') from error
     return x1, y1, x2, y2
@@ -103,8 +106,18 @@ def _add_edit(commands) -> None:
     _add_common(parser)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse takes no notice if its help cannot be written."""
+
+    def _print_message(self, message, file=None):
+        if file is sys.stdout:
+            write(message)
+        else:
+            super()._print_message(message, file)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lapcvae", description="Edit a face by painting its coarse image.")
+    parser = _Parser(prog="lapcvae", description="Edit a face by painting its coarse image.")
     parser.add_argument("--version", action="version", version=f"lapcvae {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_coarse(commands)
@@ -174,25 +187,16 @@ def main(arguments: list[str] | None = None) -> int:
     open_standard_streams()
     threads.one_each()
     try:
-        status = _main(arguments)
-        sys.stdout.flush()
-        return status
+        return _main(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     except OutputLost as lost:
-        return _unread(lost.__cause__)
-    except OSError as error:
-        # Everything else was caught: it is what argparse printed, flushed here.
-        return _unread(error)
-
-
-def _unread(error: OSError) -> int:
-    # Python would complain once more when it ends and flushes it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if isinstance(error, BrokenPipeError):
-        return UNREAD
-    Terminal().error(f"lapcvae: Standard output cannot be written: {error.strerror}.")
-    return ERROR
+        # Python would complain once more when it ends and flushes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(lost.__cause__, BrokenPipeError):
+            return UNREAD
+        Terminal().error(f"lapcvae: Standard output cannot be written: {lost.__cause__.strerror}.")
+        return ERROR
 
 
 def _main(arguments: list[str] | None) -> int:

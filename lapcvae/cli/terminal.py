@@ -23,6 +23,15 @@ class OutputLost(Exception):
     """Standard output cannot be written; the OSError is the cause."""
 
 
+def write(text: str) -> None:
+    """To standard output. OutputLost if nobody can take it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputLost from error
+
+
 def open_standard_streams() -> None:
     """Whatever is closed leads nowhere: else the next file to be opened would take its place, and its output.
 
@@ -83,19 +92,12 @@ class Terminal:
     def say(self, line: str) -> None:
         """A line of the result. OutputLost if nobody can take it."""
         self.clear()
-        _print(plain(line))
+        write(plain(line) + "\n")
 
     def json(self, facts) -> None:
         """The result for scripts; JSON is free of control characters by itself. OutputLost if nobody can take it."""
         self.clear()
-        _print(json.dumps(facts, indent=1))
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        raise OutputLost from error
+        write(json.dumps(facts, indent=1) + "\n")
 
 
 class Interrupt:
