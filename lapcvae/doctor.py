@@ -191,6 +191,8 @@ def examine() -> Iterator[Check]:
 def doctor(args: argparse.Namespace, terminal) -> int:
     found = []
     for check in examine():
+        if terminal.interrupt():
+            return 130
         found.append(check)
         if not args.json:
             terminal.say(f"{check.state:>7}  {check.name}: {check.result}")

@@ -169,7 +169,12 @@ def write_coarse(path: Path, coarse: Coarse, style: str, frame: Frame, photo: Ph
                       coarse.model_hash, facts, b_j)  # fmt: skip
     text = made.to_json()
     # At no moment is there a picture beside facts of another one.
-    sidecar_of(path).unlink(missing_ok=True)
+    try:
+        sidecar_of(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise LapcvaeError(
+            f"{sidecar_of(path)} cannot be replaced: {error.strerror}.", "Choose a folder that you may write to."
+        ) from error
     photos.write_png_with_text(path, made.shown(), {KEYWORD: text})
     write_whole(sidecar_of(path), text.encode("ascii"))
     return made
@@ -217,6 +222,13 @@ class StrokesOverPhoto:
     def __init__(self, rgba: np.ndarray, source: Source | None = None):
         self._rgba, self.source = rgba, source
         self.dtype = "u1" if rgba.dtype == np.uint8 else "f4"
+
+    def share_outside(self, frame: Frame) -> float:
+        """How much of what is painted lies outside of the frame, 0..1: that changes nothing."""
+        painted = self._rgba[:, :, 3] > 0
+        box = frame.bounds().intersection(Size(painted.shape[1], painted.shape[0]).box)
+        inside = painted[box.y : box.bottom, box.x : box.right].sum()
+        return 1 - float(inside) / max(int(painted.sum()), 1)
 
     @property
     def message(self) -> Painting:

@@ -119,6 +119,14 @@ def test_the_frame_of_a_coarse_picture_may_be_said_again(work, capsys):
         assert "can only be used so" in said and str(frame) in said
 
 
+def test_strokes_outside_of_the_frame_are_told(work, capsys):
+    edit(work, work / "photo.png", "--frame", "100,90,150")
+    assert "outside" not in capsys.readouterr().err
+    # The strokes are 44 pixels wide; the frame takes in 34 of them.
+    edit(work, work / "photo.png", "--frame", "55,90,114", out="half")
+    assert "23% of the strokes lie outside of the frame 55,90,114,0" in capsys.readouterr().err
+
+
 def test_a_frame_loses_no_digits_as_text():
     numbers = random.Random(0)
     for _ in range(200):

@@ -117,6 +117,9 @@ def test_a_coarse_picture_is_not_painted_over(work, capsys):
     # A painting that was exported under another suffix needs what is beside this one.
     coarse.unlink()
     assert "coarse.png.json is there already" in failure(capsys, "coarse", work / "photo.png", "-o", coarse)
+    (work / "other.png.json").mkdir()
+    said = failure(capsys, "coarse", work / "photo.png", "-o", work / "other.png", "--force")
+    assert "other.png.json cannot be replaced" in said and not (work / "other.png").exists()
 
 
 def test_a_painting_saved_with_loss_is_refused(work, capsys):

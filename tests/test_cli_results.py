@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from PIL import Image
 
 from lapcvae import photo
 from lapcvae.cli.results import open_results
+from lapcvae.painting import open_painting
 from lapcvae.service import Service
 
 
@@ -30,7 +32,7 @@ def test_unwritable_output_is_found_before_the_model_runs(work, capsys, monkeypa
     if os.geteuid():
         (work / "locked").mkdir(mode=0o500)
         said = failure(capsys, "edit", work / "photo.png", work / "strokes.png", "-o", work / "locked")
-        assert "could not be written" in said
+        assert "Nothing can be written" in said
 
 
 def test_a_result_never_replaces_what_is_edited(work, capsys):
@@ -95,6 +97,20 @@ def test_ctrl_c_leaves_what_is_finished(work):
     assert report["cancelled"] and 3 <= len(names) < 64
     assert sorted(p.name for p in out.iterdir()) == sorted([*names, "mask.png", "report.json", "sheet.png"])
     assert all(photo.read(out / name).pixels.shape == (1440, 1600, 3) for name in names)
+
+
+@pytest.mark.parametrize("then", [None, ImportError("initialization failed")])
+def test_ctrl_c_that_a_library_swallows_is_not_lost(work, monkeypatch, then):
+    def loading(*arguments):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        if then:
+            raise then
+        return open_painting(*arguments)
+
+    monkeypatch.setattr("lapcvae.cli.edit.open_painting", loading)
+    assert run("edit", work / "photo.png", work / "strokes.png", "-o", work / "out", *COMMON) == 130
+    assert not (work / "out").exists()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -206,7 +206,8 @@ def _main(arguments: list[str] | None) -> int:
         return ended.code
     terminal = Terminal()
     try:
-        return _run(args, terminal)
+        with terminal.interrupt.watched():
+            return _run(args, terminal)
     except (KeyboardInterrupt, Cancelled):
         terminal.clear()
         return INTERRUPTED
@@ -217,6 +218,9 @@ def _main(arguments: list[str] | None) -> int:
     except OutputLost:
         raise
     except Exception as error:
+        # A library that was interrupted while it was loaded fails in ways of its own.
+        if terminal.interrupt():
+            return INTERRUPTED
         if os.environ.get("LAPCVAE_DEBUG"):
             raise
         return _fail(args, terminal, f"Something unexpected went wrong: {type(error).__name__}: {error}",

@@ -25,7 +25,10 @@ from ..protocol.version import VERSION
 from ..service import Service, from_array
 from .frames import Eyes, chosen_frame, eyes_hint, fits_eyes, same
 from .results import MASK, REPORT, RESULTS, SHEET, ResultsFolder, open_results
-from .terminal import Terminal, polite_interrupt
+from .terminal import Terminal
+
+# So much of the strokes outside of the frame is worth a word.
+MUCH_OUTSIDE = 0.02
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ def run(job: Job, terminal: Terminal) -> dict:
         service = Service()
         request = request_for(job, service, photo, painting, terminal)
         writer = Writer(job, folder, photo, colours, painting, target, request.frame, terminal, started)
-        with polite_interrupt() as interrupt:
-            host = FileHost(photo, colours, painting, writer.take, terminal.progress, interrupt)
+        with terminal.interrupt.politely():
+            host = FileHost(photo, colours, painting, writer.take, terminal.progress, terminal.interrupt)
             done = service.handle(request, host)
             terminal.clear()
             return writer.finish(request, done.facts, done.cancelled)
@@ -105,6 +108,8 @@ def request_for(job: Job, service: Service, photo: photos.PhotoFile, painting, t
         frame, level = chosen_frame(job.frame, job.eyes, photo, bundle), job.level
         if not job.eyes and not job.frame and (hint := eyes_hint(bundle, frame)):
             terminal.note(hint)
+        if (outside := painting.share_outside(frame)) > MUCH_OUTSIDE:
+            terminal.note(f"{outside:.0%} of the strokes lie outside of the frame {frame} and change nothing.")
     mask_dtype = "u1" if photo.pixels.dtype == np.uint8 else "u2"
     return EditRequest(photo_on_the_wire(photo), frame, level, painting.message, job.settings, bundle.name, job.device,
                        mask_dtype)  # fmt: skip

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..photo.files import write_whole
 from ..protocol.errors import LapcvaeError
 
 # Written before anything else, so that a folder without rights or room is found before the model runs.
@@ -116,5 +115,12 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _probe(path: Path) -> None:
     probe = path / f".lapcvae-{os.getpid()}"
-    write_whole(probe, bytes(PROBE_BYTES))
-    probe.unlink()
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise LapcvaeError(
+            f"Nothing can be written into {path}: {error.strerror}.", "Choose a folder that you may write to and with room."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()

@@ -55,6 +55,7 @@ class Terminal:
     """
 
     def __init__(self):
+        self.interrupt = Interrupt()
         self._interactive = sys.stderr.isatty()
         self._drawn = 0
 
@@ -101,32 +102,41 @@ class Terminal:
 
 
 class Interrupt:
-    """Whether Ctrl-C was pressed."""
+    """Ctrl-C ends at once; while `politely`, the first one only asks, so that what is being written gets finished."""
 
     def __init__(self):
-        self.pressed = False
+        self._pressed = self._polite = False
 
     def __call__(self) -> bool:
-        return self.pressed
+        """Whether Ctrl-C was pressed."""
+        return self._pressed
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Ctrl-C comes here."""
+        try:
+            former = signal.signal(signal.SIGINT, self._on_signal)
+        except ValueError:
+            # Not in the main thread (a test, a notebook): then nobody presses Ctrl-C here.
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, former)
 
-@contextlib.contextmanager
-def polite_interrupt() -> Iterator[Interrupt]:
-    """The first Ctrl-C only sets a flag, so that what is being written gets finished; the second one ends at once."""
-    interrupt = Interrupt()
-
-    def on_signal(number, frame):
-        if interrupt.pressed:
+    @contextlib.contextmanager
+    def politely(self) -> Iterator[None]:
+        self._polite = True
+        # One that came while a library was being loaded can have been swallowed there.
+        if self._pressed:
             raise KeyboardInterrupt
-        interrupt.pressed = True
+        try:
+            yield
+        finally:
+            self._polite = False
 
-    try:
-        former = signal.signal(signal.SIGINT, on_signal)
-    except ValueError:
-        # Not in the main thread (a test, a notebook): then nobody presses Ctrl-C here.
-        yield interrupt
-        return
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, former)
+    def _on_signal(self, number, frame):
+        again, self._pressed = self._pressed, True
+        if again or not self._polite:
+            raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -181,11 +182,15 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
 
 def _contents(path: str | os.PathLike) -> bytes:
     """The bytes of a file. LapcvaeError if there is none, or none that can be read."""
-    if os.path.isdir(path):
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LapcvaeError(f"There is no file {path}.", "Check the name and the folder.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(mode):
         raise LapcvaeError(f"{path} is a folder.", "Give a picture file.")
-    if not os.path.exists(path):
-        raise LapcvaeError(f"There is no file {path}.", "Check the name and the folder.")
-    if not os.path.isfile(path):
+    if not stat.S_ISREG(mode):
         raise LapcvaeError(f"{path} is not a regular file.", "Give a picture file.")
     try:
         with open(path, "rb") as file:
@@ -194,7 +199,11 @@ def _contents(path: str | os.PathLike) -> bytes:
             file.seek(0)
             return file.read()
     except OSError as error:
-        raise LapcvaeError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike, error: OSError) -> LapcvaeError:
+    return LapcvaeError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.")
 
 
 def _format_of(start: bytes, name: str) -> str:
