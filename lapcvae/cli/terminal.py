@@ -37,15 +37,12 @@ def open_standard_streams() -> None:
 
     A line with characters that the terminal cannot show is shown all the same.
     """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w" if number else "r"))
-        elif number and hasattr(stream, "reconfigure"):
+            # It gets the lowest free number, which is the one that was closed.
+            setattr(sys, name, open(os.devnull, mode))
+        elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -102,7 +99,10 @@ class Terminal:
 
 
 class Interrupt:
-    """Ctrl-C ends at once; while `politely`, the first one only asks, so that what is being written gets finished."""
+    """Ctrl-C ends at once; while `politely`, the first one only asks, so that what is being written gets finished.
+
+    One that a library swallowed while it was being loaded still asks.
+    """
 
     def __init__(self):
         self._pressed = self._polite = False
@@ -128,9 +128,6 @@ class Interrupt:
     @contextlib.contextmanager
     def politely(self) -> Iterator[None]:
         self._polite = True
-        # One that came while a library was being loaded can have been swallowed there.
-        if self._pressed:
-            raise KeyboardInterrupt
         try:
             yield
         finally:
