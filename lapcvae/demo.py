@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 
@@ -31,13 +32,27 @@ STROKES = (
 def demo(args: argparse.Namespace, terminal) -> int:
     from .cli.edit import Job, run
 
-    report = run(Job(PHOTO, PAINTING, args.out, SETTINGS, eyes=EYES, level=LEVEL, model=args.model, device=args.device),
-                 terminal)  # fmt: skip
+    report = run(
+        Job(PHOTO, PAINTING, args.out, SETTINGS, eyes=EYES, level=LEVEL, model=args.model, device=args.device,
+            force=args.force or not _of_another_photo(args.out)),
+        terminal,
+    )  # fmt: skip
     if args.json:
-        print(json.dumps(report, indent=1))
+        terminal.json(report)
     elif report["variants"]:
-        print(f"The sheet is {args.out / report['sheet']}, the {len(report['variants'])} variants are beside it.")
+        terminal.say(f"The sheet is {args.out / report['sheet']}, the {len(report['variants'])} variants are beside it.")
     return 130 if report["cancelled"] else 0
+
+
+def _of_another_photo(folder: Path) -> bool:
+    """Whether the folder has a report that is not of an earlier demo."""
+    try:
+        report = json.loads((folder / "report.json").read_bytes())
+        return report["photo"]["sha256"] != hashlib.sha256(PHOTO.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def paint() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -192,13 +191,16 @@ def examine() -> Iterator[Check]:
 def doctor(args: argparse.Namespace, terminal) -> int:
     found = []
     for check in examine():
+        if terminal.interrupt():
+            return 130
         found.append(check)
         if not args.json:
-            remedy = f"\n         -> {check.remedy}" if check.remedy else ""
-            print(f"{check.state:>7}  {check.name}: {check.result}{remedy}", flush=True)
+            terminal.say(f"{check.state:>7}  {check.name}: {check.result}")
+            if check.remedy:
+                terminal.say(f"         -> {check.remedy}")
     failed = any(check.state == FAILED for check in found)
     if args.json:
-        print(json.dumps({"ok": not failed, "checks": [asdict(check) for check in found]}, indent=1))
+        terminal.json({"ok": not failed, "checks": [asdict(check) for check in found]})
     else:
-        print("Something that matters does not work." if failed else "Everything that matters works.")
+        terminal.say("Something that matters does not work." if failed else "Everything that matters works.")
     return 1 if failed else 0

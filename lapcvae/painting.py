@@ -15,25 +15,43 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from . import compose, service
-from .photo import PhotoFile, read_png_text, read_rgba, write_png_with_text
+from . import bundle, compose, moved, service
+from . import photo as photos
+from .photo import PhotoFile
 from .photo.files import write_whole
 from .protocol.errors import LapcvaeError
-from .protocol.geometry import Box, Frame, Size
+from .protocol.geometry import LARGEST_COORDINATE, Box, Frame, Size
 from .protocol.messages import LEAST_PAINT, Array, Coarse, Painting
 
 FORMAT = 1
 KEYWORD = "LapCVAE"
 SIDECAR = ".json"
 LARGEST_SIDECAR = 8 << 20
+# What a file may say: pixels along the side of a coarse picture, characters of a name.
+LARGEST_SIDE, LONGEST_TEXT = 1 << 16, 1000
 # Sides of the picture to paint on, in pixels.
 SMALLEST_SIDE, USUAL_SIDE = 512, 1024
 # Small changes on so much of the picture are not painting.
 LOSSY_SHARE, LOSSY_CHANGE = 0.3, 10 / 255
 # More transparency than this is a layer exported without what is under it.
 MOST_ERASED = 0.6
+# With more than this, the user is told how much counts as painted.
+NEARLY_ALL = 0.9
 # A painting that was enlarged or shrunk is compared with the coarse picture made anew at that size; from here on.
 SMALLEST_RESIZED = 128
+
+
+def _whole(facts: dict, key: str, low: int, high: int) -> int:
+    value = facts[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f'"{key}" is not {low}' + f" to {high}" * (low < high))
+    return value
+
+
+def _text(facts: dict, key: str) -> str:
+    if not isinstance(facts[key], str) or len(facts[key]) > LONGEST_TEXT:
+        raise ValueError(f'"{key}" is no text')
+    return facts[key]
 
 
 @dataclass(frozen=True)
@@ -76,23 +94,38 @@ class CoarseFile:
         """LapcvaeError, naming `where`, if the text is damaged or from a newer version."""
         try:
             facts = json.loads(text)
-            if facts["format"] > FORMAT:
-                raise LapcvaeError(f"{where} was made by a newer version of LapCVAE.", "Update LapCVAE.")
-            n, level, model_size, side = (int(facts[k]) for k in ("cells", "level", "model_size", "side"))
-            b_j = np.frombuffer(base64.b64decode(facts["b_j"], validate=True), "<f4").reshape(n, n, 3)
-            if n << level != model_size or not np.isfinite(b_j).all() or not 1 <= side <= 1 << 16:
-                raise ValueError("its numbers do not fit each other")
-            if facts["style"] not in ("smooth", "blocks"):
-                raise ValueError("its style is unknown")
-            return cls(
-                Frame(**facts["frame"]), level, facts["style"], side, str(facts["model"]), model_size,
-                str(facts["model_hash"]), PhotoFacts(**facts["photo"]), b_j,
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            newer = _whole(facts, "format", 1, 1 << 31) > FORMAT
+            made = None if newer else cls._checked(facts)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LapcvaeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else getattr(error, "cause", error)
             raise LapcvaeError(
-                f"What {where} says about the coarse picture is damaged ({error}).",
+                f"What {where} says about the coarse picture is damaged ({reason}).",
                 "Make the coarse picture again with `lapcvae coarse` and paint on that.",
             ) from error
+        if made is None:
+            raise LapcvaeError(f"{where} was made by a newer version of LapCVAE.", "Update LapCVAE.")
+        return made
+
+    @classmethod
+    def _checked(cls, facts: dict) -> CoarseFile:
+        """From what anybody may have written; every number is checked before anything is made of it."""
+        level = _whole(facts, "level", 1, bundle.MOST_LEVELS - 1)
+        n = _whole(facts, "cells", 1, bundle.LARGEST_SIZE >> level)
+        model_size = _whole(facts, "model_size", n << level, n << level)
+        b_j = np.frombuffer(base64.b64decode(facts["b_j"], validate=True), "<f4").reshape(n, n, 3)
+        if not (np.abs(b_j - 0.5) <= 0.51).all():
+            raise ValueError("its colours are none")
+        if facts["style"] not in ("smooth", "blocks"):
+            raise ValueError("its style is unknown")
+        frame = Frame(**facts["frame"])
+        # Raises if it reaches beyond all measure.
+        frame.bounds()
+        photo = facts["photo"]
+        width, height = (_whole(photo, key, 1, LARGEST_COORDINATE) for key in ("width", "height"))
+        return cls(
+            frame, level, facts["style"], _whole(facts, "side", 1, LARGEST_SIDE), _text(facts, "model"), model_size,
+            _text(facts, "model_hash"), PhotoFacts(_text(photo, "name"), width, height, _text(photo, "content")), b_j,
+        )  # fmt: skip
 
     def shown(self, side: int = 0) -> np.ndarray:
         """The unpainted picture at `side` (default: its own) pixels: side x side x 4 uint8."""
@@ -135,7 +168,14 @@ def write_coarse(path: Path, coarse: Coarse, style: str, frame: Frame, photo: Ph
     made = CoarseFile(frame, coarse.level, style, side_to_paint_on(frame), coarse.model, b_j.shape[0] << coarse.level,
                       coarse.model_hash, facts, b_j)  # fmt: skip
     text = made.to_json()
-    write_png_with_text(path, made.shown(), {KEYWORD: text})
+    # At no moment is there a picture beside facts of another one.
+    try:
+        sidecar_of(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise LapcvaeError(
+            f"{sidecar_of(path)} cannot be replaced: {error.strerror}.", "Choose a folder that you may write to."
+        ) from error
+    photos.write_png_with_text(path, made.shown(), {KEYWORD: text})
     write_whole(sidecar_of(path), text.encode("ascii"))
     return made
 
@@ -144,27 +184,51 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + SIDECAR)
 
 
-def find_coarse(path: Path) -> CoarseFile | None:
-    """What is remembered of the painting `path`: inside it, else beside it; None if nothing is."""
-    with path.open("rb") as file:
-        is_png = file.read(8) == b"\x89PNG\r\n\x1a\n"
-    if is_png and (text := read_png_text(path).get(KEYWORD)):
-        return CoarseFile.from_json(text, str(path))
+@dataclass(frozen=True)
+class Source:
+    """The files that a painting came from, as they were read: `sidecar` is None if it needed none."""
+
+    sha256: str
+    sidecar: Path | None = None
+    sidecar_sha256: str = ""
+
+
+def find_coarse(file: PhotoFile, path: Path) -> tuple[CoarseFile | None, Source]:
+    """What is remembered of the painting `file`, read from `path`: inside it, else beside it; None if nothing is."""
+    if text := photos.png_text_of(file, str(path)).get(KEYWORD):
+        return CoarseFile.from_json(text, str(path)), Source(file.sha256)
     # An editor may have exported the painting under the same name with another suffix.
     for beside in (sidecar_of(path), sidecar_of(path.with_suffix(".png"))):
         if beside.is_file() and beside.stat().st_size <= LARGEST_SIDECAR:
-            text = beside.read_text(encoding="utf-8", errors="replace")
-            if '"b_j"' in text:
-                return CoarseFile.from_json(text, str(beside))
-    return None
+            data = _bytes(beside)
+            if b'"b_j"' in data:
+                coarse = CoarseFile.from_json(data.decode(errors="replace"), str(beside))
+                return coarse, Source(file.sha256, beside, hashlib.sha256(data).hexdigest())
+    return None, Source(file.sha256)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise LapcvaeError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
 
 
 class StrokesOverPhoto:
     """Strokes on transparency, of the photo's size. `rgba`: H x W x 4 u1 or f4."""
 
-    def __init__(self, rgba: np.ndarray):
-        self._rgba = rgba
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, rgba: np.ndarray, source: Source | None = None):
+        self._rgba, self.source = rgba, source
         self.dtype = "u1" if rgba.dtype == np.uint8 else "f4"
+
+    def share_outside(self, frame: Frame) -> float:
+        """How much of what is painted lies outside of the frame, 0..1: that changes nothing."""
+        painted = self._rgba[:, :, 3] > 0
+        box = frame.bounds().intersection(Size(painted.shape[1], painted.shape[0]).box)
+        inside = painted[box.y : box.bottom, box.x : box.right].sum()
+        return 1 - float(inside) / max(int(painted.sum()), 1)
 
     @property
     def message(self) -> Painting:
@@ -186,33 +250,29 @@ class CoarseOverPhoto:
     unpainted pixel is exactly an unpainted one there too, whatever lies between the two sizes.
     """
 
-    def __init__(self, coarse: CoarseFile, rgba: np.ndarray):
-        self.coarse, self.rgba = coarse, rgba
+    def __init__(self, coarse: CoarseFile, rgba: np.ndarray, source: Source | None = None, as_painted: bool = False):
+        """`as_painted`: also what looks like a mistake is paint. LapcvaeError if it looks like one and is not."""
+        self.coarse, self.rgba, self.source = coarse, rgba, source
         self.dtype = "u1" if rgba.dtype == np.uint8 else "f4"
-        self._planes, self._part = self._painted_planes()
+        # What the user should know, as sentences.
+        self.notes: tuple[str, ...] = ()
+        self._planes, self._part = self._painted_planes(as_painted)
 
     @property
     def message(self) -> Painting:
         b_j = Array("f4", self.coarse.b_j.shape, np.ascontiguousarray(self.coarse.b_j, "<f4").tobytes())
-        return Painting("coarse", self.dtype, self.coarse.style, b_j)
+        return Painting("coarse", self.dtype, self.coarse.style, b_j, checked=True)
 
-    def _painted_planes(self) -> tuple[np.ndarray, Box]:
+    def _painted_planes(self, as_painted: bool) -> tuple[np.ndarray, Box]:
         """(painted - shown) alpha, alpha - 1, in the square: h x w x 4 float32 over a box there; empty: unpainted."""
         was, now = compose.to_float(self.coarse.shown(self.rgba.shape[0])), compose.to_float(self.rgba)
         apart = np.abs(now - was).max(2)
         touched = apart > LEAST_PAINT
-        if touched.mean() > LOSSY_SHARE and np.median(apart[touched]) < LOSSY_CHANGE:
-            raise LapcvaeError(
-                f"The painting differs a little from the coarse picture on {touched.mean():.0%} of it, as after saving with "
-                "loss (JPEG, lossy WebP, few colours).",
-                "Save it as PNG with full colours.",
-            )
-        erased = ((was[:, :, 3] > 0.5) & (now[:, :, 3] < 0.5)).mean()
-        if erased > MOST_ERASED:
-            raise LapcvaeError(
-                f"{erased:.0%} of the painting is transparent, which means that all of it is to be invented anew.",
-                "Export the coarse picture with the paint on it, not the paint alone.",
-            )
+        if not as_painted:
+            check_meant(was, now, touched, apart)
+        if touched.mean() > NEARLY_ALL:
+            self.notes = (f"{touched.mean():.0%} of the painting differs from the coarse picture, and all that counts as "
+                          "painted.",)  # fmt: skip
         rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
         if not len(rows):
             return np.zeros((0, 0, 4), np.float32), Box(0, 0, 0, 0)
@@ -279,15 +339,43 @@ class CoarseOverPhoto:
         ], axis=2)  # fmt: skip
 
 
-def open_painting(path: Path, photo: PhotoFile, photo_name: str) -> CoarseOverPhoto | StrokesOverPhoto:
+def check_meant(was: np.ndarray, now: np.ndarray, touched: np.ndarray, apart: np.ndarray) -> None:
+    """LapcvaeError if what differs looks like an accident; `apart`: by how much, `touched`: where that counts."""
+    anyway = "if all of it is meant as painted, add --as-painted."
+    share = touched.mean()
+    found = moved.motion(was, now, touched) if share > LOSSY_SHARE else None
+    if found:
+        raise LapcvaeError(
+            f"The painting looks like the coarse picture {found}: what was not painted is elsewhere now, and would all "
+            "count as painted.",
+            f"Undo that, or paint on a fresh coarse picture, and save it in its own size; {anyway}",
+        )
+    if share > LOSSY_SHARE and np.median(apart[touched]) < LOSSY_CHANGE:
+        raise LapcvaeError(
+            f"The painting differs a little from the coarse picture on {share:.0%} of it, as after saving with loss (JPEG, "
+            "lossy WebP, few colours).",
+            f"Save it as PNG with full colours; {anyway}",
+        )
+    erased = ((was[:, :, 3] > 0.5) & (now[:, :, 3] < 0.5)).mean()
+    if erased > MOST_ERASED:
+        raise LapcvaeError(
+            f"{erased:.0%} of the painting is transparent, which means that all of it is to be invented anew.",
+            f"Export the coarse picture with the paint on it, not the paint alone; {anyway}",
+        )
+
+
+def open_painting(
+    path: Path, photo: PhotoFile, photo_name: str, as_painted: bool = False
+) -> CoarseOverPhoto | StrokesOverPhoto:
     """The painting in a file. LapcvaeError if it does not belong to the photo, or cannot be understood."""
-    rgba = read_rgba(path)
+    file = photos.read(path)
+    rgba = photos.rgba_of(file)
     height, width = rgba.shape[:2]
-    coarse = find_coarse(path)
+    coarse, source = find_coarse(file, path)
     if coarse:
         coarse.check_photo(photo, photo_name, str(path))
         _check_side(coarse, width, height, str(path))
-        return CoarseOverPhoto(coarse, rgba)
+        return CoarseOverPhoto(coarse, rgba, source, as_painted)
     if (width, height) != (photo.size.width, photo.size.height):
         raise LapcvaeError(
             f"{path} ({width} x {height}) is neither a coarse picture that is still known nor of the size of "
@@ -300,7 +388,7 @@ def open_painting(path: Path, photo: PhotoFile, photo_name: str) -> CoarseOverPh
             f"{path} has no transparency, so nothing says what was painted.",
             "Paint on a transparent layer and export only that, or paint on what `lapcvae coarse` writes.",
         )
-    return StrokesOverPhoto(rgba)
+    return StrokesOverPhoto(rgba, source)
 
 
 def _check_side(coarse: CoarseFile, width: int, height: int, name: str) -> None:

@@ -303,7 +303,7 @@ def _read_coarse(
     was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
     alpha = now[:, :, 3:]
     touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
-    if touched.sum() > fit.MUCH * box.width * box.height:
+    if not painting.checked and touched.sum() > fit.MUCH * box.width * box.height:
         now_cells, shown_cells = (
             pyramid.reduce(compose.warp_down(compose.to_float(p[:, :, :3]), box, frame, size), level) for p in (rgba, shown)
         )

@@ -23,3 +23,26 @@ def no_user_data():
         # Tests say themselves which models there are.
         patch.delenv("LAPCVAE_MODELS", raising=False)
         yield
+
+
+@pytest.fixture
+def toy_model(monkeypatch, tmp_path_factory):
+    """Only the toy model, and no files of this user."""
+    import toy
+
+    monkeypatch.setenv("LAPCVAE_MODELS", str(toy.models()))
+    monkeypatch.setattr("lapcvae.protocol.paths.shipped_models_folders", lambda: ())
+    monkeypatch.setenv("LAPCVAE_STATE", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def work(tmp_path, toy_model) -> Path:
+    """photo.png, and strokes.png on transparency for it; with the toy model."""
+    import toy
+    from command_line import save_strokes
+    from PIL import Image
+
+    Image.fromarray(toy.portrait()).save(tmp_path / "photo.png")
+    save_strokes(tmp_path / "strokes.png", 200, 180)
+    return tmp_path

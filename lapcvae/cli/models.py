@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from .. import bundle as bundles
@@ -34,15 +33,18 @@ def _lines(title: str, facts) -> list[str]:
     return [f"  {title}:", *inner] if inner else []
 
 
-def _print(facts: dict) -> None:
+def _shown(facts: dict) -> list[str]:
     if facts["problem"]:
-        print(f"{facts['name']}: cannot be used\n  {facts['problem']}\n  {facts['remedy']}")
-        return
-    print(f"{facts['name']}: {facts['title']}")
-    print(f"  size: {facts['size']} pixels; levels: {', '.join(map(str, facts['levels']))} pixels")
-    print(f"  licence: {facts['licence']}\n  folder: {facts['folder']} ({facts['megabytes']} MB, hashes verified)")
+        return [f"{facts['name']}: cannot be used", f"  {facts['problem']}", f"  {facts['remedy']}"]
+    lines = [
+        f"{facts['name']}: {facts['title']}",
+        f"  size: {facts['size']} pixels; levels: {', '.join(map(str, facts['levels']))} pixels",
+        f"  licence: {facts['licence']}",
+        f"  folder: {facts['folder']} ({facts['megabytes']} MB, hashes verified)",
+    ]
     for part in ("training", "quality"):
-        print("\n".join(_lines(part, facts[part])) or f"  {part}: not stated")
+        lines += _lines(part, facts[part]) or [f"  {part}: not stated"]
+    return lines
 
 
 def models(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -52,8 +54,8 @@ def models(args: argparse.Namespace, terminal: Terminal) -> int:
         remedy = "Run install.sh again, or set LAPCVAE_MODELS."
         raise LapcvaeError(f"No model is installed (looked in {places}).", remedy)
     if args.json:
-        print(json.dumps(found, indent=1))
+        terminal.json(found)
     else:
-        for facts in found:
-            _print(facts)
+        for line in (line for facts in found for line in _shown(facts)):
+            terminal.say(line)
     return 1 if any(facts["problem"] for facts in found) else 0

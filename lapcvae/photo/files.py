@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,7 +64,7 @@ def read(path: str | os.PathLike) -> PhotoFile:
     data = _contents(path)
     name = str(path)
     try:
-        return _READERS[_format_of(data, name)](data, name)
+        return replace(_READERS[_format_of(data, name)](data, name), sha256=hashlib.sha256(data).hexdigest())
     except LapcvaeError:
         raise
     except MemoryError as error:
@@ -112,9 +115,8 @@ def output_format(like: PhotoFile, requested: str | None = None) -> OutputFormat
     return OutputFormat(format, _SUFFIXES[format][0], format == "JPEG", note)
 
 
-def read_rgba(path: str | os.PathLike) -> np.ndarray:
-    """A painting as sRGB with straight alpha, H x W x 4: uint8 from 8-bit files, else float32 (1 = full scale)."""
-    photo = read(path)
+def rgba_of(photo: PhotoFile) -> np.ndarray:
+    """sRGB with straight alpha, H x W x 4: uint8 from 8-bit pictures, else float32 (1 = full scale)."""
     colours, pixels = Colours(photo), photo.pixels
     channels = colours.channels
     eight_bits = pixels.dtype == np.uint8
@@ -145,12 +147,9 @@ def write_png_with_text(path: str | os.PathLike, rgba: np.ndarray, text: dict[st
     write_whole(path, png.encoded(like.pixels, like))
 
 
-def read_png_text(path: str | os.PathLike) -> dict[str, str]:
-    """The text in a PNG, by keyword. LapcvaeError if it is no PNG, is damaged, or holds too much."""
-    data = _contents(path)
-    if not data.startswith(png.SIGNATURE):
-        raise LapcvaeError(f"{path} is not a PNG.", "Give the PNG that the coarse picture was saved as.")
-    return png.read_text(data, str(path))
+def png_text_of(photo: PhotoFile, name: str) -> dict[str, str]:
+    """The text that came with a PNG, by keyword; `name` stands in errors. LapcvaeError if it is damaged or too much."""
+    return png.text_of(photo.chunks, name)
 
 
 def write_whole(path: str | os.PathLike, data: bytes) -> None:
@@ -183,11 +182,15 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
 
 def _contents(path: str | os.PathLike) -> bytes:
     """The bytes of a file. LapcvaeError if there is none, or none that can be read."""
-    if os.path.isdir(path):
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LapcvaeError(f"There is no file {path}.", "Check the name and the folder.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(mode):
         raise LapcvaeError(f"{path} is a folder.", "Give a picture file.")
-    if not os.path.exists(path):
-        raise LapcvaeError(f"There is no file {path}.", "Check the name and the folder.")
-    if not os.path.isfile(path):
+    if not stat.S_ISREG(mode):
         raise LapcvaeError(f"{path} is not a regular file.", "Give a picture file.")
     try:
         with open(path, "rb") as file:
@@ -196,7 +199,11 @@ def _contents(path: str | os.PathLike) -> bytes:
             file.seek(0)
             return file.read()
     except OSError as error:
-        raise LapcvaeError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike, error: OSError) -> LapcvaeError:
+    return LapcvaeError(f"{path} cannot be read: {error.strerror or error}.", "Check its permissions.")
 
 
 def _format_of(start: bytes, name: str) -> str:

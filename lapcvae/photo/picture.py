@@ -41,6 +41,8 @@ class PhotoFile:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     # What was changed while reading, as sentences for the user.
     notes: tuple[str, ...] = ()
+    # SHA-256 of the file's bytes as they were read; empty if it came from no file.
+    sha256: str = ""
 
     def __post_init__(self):
         if self.pixels.ndim != 3 or self.pixels.shape[2] not in (1, 2, 3, 4) or self.pixels.size == 0:

@@ -83,10 +83,10 @@ def text_chunk(keyword: str, text: str) -> tuple[bytes, bytes]:
     )  # fmt: skip
 
 
-def read_text(data: bytes, name: str) -> dict[str, str]:
-    """All text of the PNG file `data`, by keyword. LapcvaeError if it is damaged or beyond LARGEST_METADATA."""
+def text_of(chunks: Chunks, name: str) -> dict[str, str]:
+    """All text among the chunks, by keyword. LapcvaeError if it is damaged or beyond LARGEST_METADATA."""
     found, total = {}, 0
-    for chunk in read_chunks(data, name):
+    for chunk in chunks:
         if chunk[0] not in (b"iTXt", b"tEXt", b"zTXt"):
             continue
         try:

@@ -124,6 +124,8 @@ class Painting:
     scale: float = 1.0
     # Whether its place over the photo was worked out from other sizes than it was shown at, so that it may be wrong.
     doubtful: bool = False
+    # Whoever asks has made sure that it is a painting of what was shown, however much of that it covers.
+    checked: bool = False
 
     def __post_init__(self):
         _require(self.kind in ("coarse", "strokes"), f'A painting cannot be "{self.kind}".')
