@@ -75,7 +75,7 @@ def _code() -> str:
 def _make_cell(road: Road, painting: Painting, subject: Subject, suite: Suite, judge, version: str) -> None:
     folder = suite.out / "cells" / painting.name
     photo = hashlib.sha256(
-        repr((subject.frame, subject.mouth, sorted(subject.has))).encode() + subject.photo.pixels.tobytes()
+        repr((subject.frame, subject.mouth, subject.parted, sorted(subject.has))).encode() + subject.photo.pixels.tobytes()
     )
     key = hashlib.sha256((version + photo.hexdigest()).encode()).hexdigest()
     file = folder / f"{subject.name}.json"
@@ -85,7 +85,7 @@ def _make_cell(road: Road, painting: Painting, subject: Subject, suite: Suite, j
     figures = measures.measure(cell, road, judge)
     small, full = sheets.strips(cell)
     sheets.save(small, folder / f"{subject.name}.jpg")
-    sheets.save(full, folder / f"{subject.name}-100.jpg")
+    sheets.save(full, folder / f"100/{subject.name}.jpg")
     found = {"painting": painting.name, "photo": subject.name, "key": key, "figures": figures}
     # Last, so that a cell is whole once this is there.
     file.write_text(json.dumps(found, allow_nan=False) + "\n", encoding="utf-8")
@@ -105,8 +105,8 @@ def report_on(out: Path) -> None:
         {"painting": c["painting"], "photo": c["photo"], "figures": c["figures"]} for c in cells
     ])  # fmt: skip
     for name, files in rows.items():
-        for end in ("", "-100"):
-            pictures = [(f.stem, f.with_name(f"{f.stem}{end}.jpg")) for f in files]
+        for inside, end in ((".", ""), ("100", "-100")):
+            pictures = [(f.stem, f.parent / inside / f"{f.stem}.jpg") for f in files]
             sheets.stack(name, pictures, out / "sheets" / f"{name}{end}.jpg")
     sheets.overview([(n, [f.with_suffix(".jpg") for f in files]) for n, files in rows.items()], out / "overview.jpg")
 

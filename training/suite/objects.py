@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from .brush import curve
-from .scene import EYE_LEFT, EYE_RIGHT, EYE_Y, Scene, ellipse, towards
+from .scene import EYE_LEFT, EYE_RIGHT, EYE_Y, Scene, ellipse, steady, towards
 
 # Drawn at twice the size, for smooth edges.
 FINER = 2
@@ -86,7 +86,7 @@ def lens(eye: float, width: float, height: float, drop: float = 0.01, corner: fl
 
 
 BRIDGE = ((EYE_LEFT + 0.082, 0.452), (0.5, 0.437), (EYE_RIGHT - 0.082, 0.452))
-ARMS = (((EYE_LEFT - 0.085, 0.445), (0.18, 0.425)), ((EYE_RIGHT + 0.085, 0.445), (0.82, 0.425)))
+ARMS = (((EYE_LEFT - 0.085, 0.445), (0.20, 0.428)), ((EYE_RIGHT + 0.085, 0.445), (0.80, 0.428)))
 
 
 def glasses(scene: Scene, side: int) -> np.ndarray:
@@ -194,7 +194,8 @@ def hat(scene: Scene, side: int) -> np.ndarray:
     drawing = Drawing(side)
     colour = np.array([0.45, 0.08, 0.10])
     directions = np.arange(-72, 73, 4.0)
-    top = [towards(a, max(ellipse((0.335, 0.41), a), scene.outline(a) + 0.015 if abs(a) < 60 else 0)) for a in directions]
+    ends = [max(ellipse((0.335, 0.41), a), scene.outline(a) + 0.015 if abs(a) < 60 else 0) for a in directions]
+    top = [towards(a, r) for a, r in zip(directions, steady(ends))]
     low = [(x, 0.315 - 0.05 * (1 - ((x - 0.5) / 0.33) ** 2)) for x in np.linspace(0.83, 0.17, 30)]
     drawing.fill([*top, *low], (0.15, 0.05, 0.04), 0.5, 0.010)
     drawing.fill([*top, *low], colour)

@@ -75,7 +75,7 @@ def sunglasses_off(canvas: Canvas, scene: Scene) -> None:
         )
     canvas.stroke([(0.44, 0.44), (0.56, 0.44)], 0.035, skin, 1.0, 0.5)
     for a, b in objects.ARMS:
-        canvas.stroke([a, b], 0.022, scene.pick(b[0], b[1] + 0.05), 0.9, 0.5)
+        canvas.stroke([a, b], 0.022, scene.pick((a[0] + b[0]) / 2, a[1] + 0.06), 0.95, 0.5)
     brow = _between(scene.hair_colour, skin, 0.35)
     for sign in (-1, 1):
         canvas.stroke(_mirrored([(0.30, 0.42), (0.37, 0.398), (0.445, 0.415)], sign), (0.008, 0.013, 0.012), brow, 0.8, 0.4)
@@ -159,15 +159,15 @@ def hair_shorter(canvas: Canvas, scene: Scene) -> None:
     """Background over the locks, and the side of the face where they hung before it."""
     for sign, behind in zip((-1, 1), scene.background):
         canvas.stroke(
-            _mirrored([(0.20, 0.24), (0.15, 0.42), (0.14, 0.62), (0.17, 0.84)], sign),
-            (0.05, 0.075, 0.085, 0.08),
+            _mirrored([(0.21, 0.23), (0.165, 0.42), (0.155, 0.62), (0.165, 0.85)], sign),
+            (0.06, 0.085, 0.09, 0.09),
             behind,
             1.0,
             0.6,
         )
         neck = scene.pick(0.5, min(0.97, scene.chin + 0.03), 0.02)
         canvas.stroke(
-            _mirrored([(0.245, 0.36), (0.235, 0.50), (0.255, 0.64)], sign), (0.02, 0.028, 0.02), scene.skin, 0.95, 0.5
+            _mirrored([(0.25, 0.36), (0.245, 0.50), (0.26, 0.70)], sign), (0.02, 0.032, 0.024), scene.skin, 0.95, 0.5
         )
         canvas.stroke(_mirrored([(0.285, 0.74), (0.30, 0.84)], sign), 0.03, _between(scene.skin, neck, 0.6), 0.9, 0.5)
 
@@ -194,7 +194,7 @@ def beard_on(canvas: Canvas, scene: Scene) -> None:
 def _moustache(canvas: Canvas, scene: Scene, colour: Colour) -> None:
     x, y = scene.mouth
     canvas.stroke(
-        [(x - 0.095, y + 0.005), (x - 0.045, y - 0.040), (x, y - 0.043), (x + 0.045, y - 0.040), (x + 0.095, y + 0.005)],
+        [(x - 0.095, y - 0.012), (x - 0.045, y - 0.040), (x, y - 0.043), (x + 0.045, y - 0.040), (x + 0.095, y - 0.012)],
         (0.010, 0.018, 0.014, 0.018, 0.010),
         colour,
         0.95,
@@ -209,7 +209,7 @@ def beard_off(canvas: Canvas, scene: Scene) -> None:
     canvas.stroke(_jaw(scene), (0.045, 0.06, 0.075, 0.075, 0.075, 0.06, 0.045), _shade(skin, 0.95), 1.0, 0.6)
     canvas.stroke(
         [(x - 0.11, y), (x - 0.05, y - 0.052), (x, y - 0.056), (x + 0.05, y - 0.052), (x + 0.11, y)],
-        (0.028, 0.022, 0.020, 0.022, 0.028),
+        (0.030, 0.028, 0.026, 0.028, 0.030),
         skin,
         1.0,
         0.6,
@@ -230,15 +230,11 @@ def moustache_on(canvas: Canvas, scene: Scene) -> None:
 
 def lips_red(canvas: Canvas, scene: Scene) -> None:
     x, y = scene.mouth
+    up, down = y - scene.parted, y + scene.parted
     red = (0.68, 0.07, 0.16)
-    canvas.stroke(
-        [(x - 0.080, y), (x - 0.03, y - 0.018), (x, y - 0.013), (x + 0.03, y - 0.018), (x + 0.080, y)],
-        (0.006, 0.012, 0.011, 0.012, 0.006),
-        red,
-        0.8,
-        0.5,
-    )
-    canvas.stroke([(x - 0.07, y + 0.008), (x, y + 0.024), (x + 0.07, y + 0.008)], (0.006, 0.016, 0.006), red, 0.8, 0.5)
+    upper = [(x - 0.080, y), (x - 0.03, up - 0.018), (x, up - 0.013), (x + 0.03, up - 0.018), (x + 0.080, y)]
+    canvas.stroke(upper, (0.006, 0.012, 0.011, 0.012, 0.006), red, 0.8, 0.5)
+    canvas.stroke([(x - 0.07, y + 0.008), (x, down + 0.024), (x + 0.07, y + 0.008)], (0.006, 0.016, 0.006), red, 0.8, 0.5)
 
 
 def make_up(canvas: Canvas, scene: Scene) -> None:
@@ -286,34 +282,23 @@ def hat_off(canvas: Canvas, scene: Scene) -> None:
     for half, behind in ((directions[directions <= 0], left), (directions[directions >= 0], right)):
         for beyond in (0.05, 0.10):
             canvas.stroke([towards(a, ellipse((0.31, 0.40), a) + beyond) for a in half], 0.05, behind, 1.0, 0.6)
-    band = [(a, i, min(o, ellipse((0.31, 0.40), a) + 0.03)) for a, i, o in scene.hair]
-    canvas.stroke(
-        [towards(a, (i + o) / 2) for a, i, o in band][::2],
-        [max(0.03, 0.52 * (o - i)) for _, i, o in band][::2],
-        scene.hair_colour,
-        1.0,
-        0.5,
-    )
-    forehead = scene.pick(0.5, 0.38, 0.02)
-    canvas.stroke(
-        [(0.32, 0.325), (0.42, 0.285), (0.5, 0.275), (0.58, 0.285), (0.68, 0.325)],
-        (0.025, 0.035, 0.04, 0.035, 0.025),
-        forehead,
-        0.95,
-        0.5,
-    )
+    below = [(0.31, 0.325), (0.41, 0.285), (0.5, 0.275), (0.59, 0.285), (0.69, 0.325)]
+    canvas.stroke(below, (0.035, 0.05, 0.05, 0.05, 0.035), scene.pick(0.5, 0.38, 0.02), 1.0, 0.6)
+    up_to_hair = [towards(a, i - 0.02) for a, i, _ in scene.hair if abs(a) <= 48][::2]
+    canvas.stroke(up_to_hair, 0.04, scene.pick(0.5, 0.38, 0.02), 1.0, 0.6)
+    band = [(a, i, min(o, ellipse((0.31, 0.40), a) + 0.03)) for a, i, o in scene.hair][::2]
+    widths = [max(0.03, 0.55 * (o - i)) for _, i, o in band]
+    canvas.stroke([towards(a, (i + o) / 2) for a, i, o in band], widths, scene.hair_colour, 1.0, 0.6)
 
 
 def fringe(canvas: Canvas, scene: Scene) -> None:
-    colour = scene.hair_colour
-    for i, x in enumerate((0.33, 0.40, 0.47, 0.54, 0.61, 0.67)):
-        canvas.stroke(
-            [(0.5 + 0.6 * (x - 0.5), 0.20), (0.5 + 0.9 * (x - 0.5), 0.29), (x - 0.01, 0.375)],
-            (0.04, 0.042, 0.018),
-            _shade(colour, (0.85, 1.1)[i % 2]),
-            0.95,
-            0.5,
-        )
+    """Locks from the hairline down."""
+    hairline = {a: i for a, i, _ in scene.hair}
+    for i, (direction, x) in enumerate(zip((-36.0, -24.0, -12.0, 0.0, 12.0, 24.0, 36.0), np.linspace(0.32, 0.68, 7))):
+        root = towards(direction, hairline[direction] + 0.03)
+        middle = (0.4 * root[0] + 0.6 * x, 0.5 * root[1] + 0.5 * 0.36)
+        tone = _shade(scene.hair_colour, (0.85, 1.1)[i % 2])
+        canvas.stroke([root, middle, (x - 0.01, 0.375)], (0.04, 0.042, 0.02), tone, 0.95, 0.5)
 
 
 def scar_off(canvas: Canvas, scene: Scene) -> None:

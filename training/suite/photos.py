@@ -23,13 +23,17 @@ TABLE = "eyes.json"
 
 @dataclass(frozen=True)
 class Subject:
-    """One photograph. `mouth`: its centre in the frame's coordinates. `has`: names of objects that are really there."""
+    """One photograph. `mouth`: its centre in the frame's coordinates; `parted`: how far each lip is from it.
+
+    `has`: names of objects that are really there (of `objects`).
+    """
 
     name: str
     photo: PhotoFile
     colours: Colours
     frame: Frame
     mouth: tuple[float, float] = MOUTH
+    parted: float = 0.0
     has: frozenset[str] = field(default_factory=frozenset)
 
     def with_object(self, overlay: np.ndarray) -> Subject:
@@ -65,12 +69,14 @@ def read_subjects(folder: Path, bundle: Bundle) -> list[Subject]:
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not files:
         raise LapcvaeError(f"There are no pictures in {folder}.", f"Give a folder of photos with {TABLE} beside them.")
+    if twice := sorted({f.stem for f in files if sum(f.stem == other.stem for other in files) > 1}):
+        raise LapcvaeError(f"{folder} has two pictures of the name {twice[0]}.", "Rename one: results go by that name.")
     table = _json(folder / TABLE) if (folder / TABLE).is_file() else {}
     return [_subject(file, _known(file, table), bundle) for file in files]
 
 
 def _known(file: Path, table: dict) -> dict:
-    """What is written about a picture: {"eyes", "mouth", "has"}; a bare list is the eyes."""
+    """What is written about a picture: {"eyes", "mouth", "parted", "has"}; a bare list is the eyes."""
     known = table.get(file.name)
     for sidecar in (file.with_name(file.name + ".json"), file.with_suffix(".json")):
         if known is None and sidecar.is_file() and sidecar.name != TABLE:
@@ -101,13 +107,13 @@ def _subject(file: Path, known: dict, bundle: Bundle) -> Subject:
                 f'Write {{"{file.name}": [x1, y1, x2, y2]}} (the centres of both eyes, left one first) into '
                 f"{file.parent / TABLE}.",
             )
-        mouth = MOUTH
+        mouth, parted = MOUTH, float(known.get("parted", 0)) / frame.side
         if "mouth" in known:
             x, y = map(float, known["mouth"])
             mouth = frame.to_model(x, y, 1)
     except (TypeError, ValueError) as error:
         raise LapcvaeError(
             f"What is written about {file} cannot be understood ({error}).",
-            'Write {"eyes": [x1, y1, x2, y2], "mouth": [x, y], "has": ["glasses"]}; only the eyes are needed.',
+            'Write {"eyes": [x1, y1, x2, y2], "mouth": [x, y], "parted": 0, "has": ["glasses"]}; only the eyes are needed.',
         ) from error
-    return Subject(file.stem, photo, Colours(photo), frame, mouth, frozenset(known.get("has", ())))
+    return Subject(file.stem, photo, Colours(photo), frame, mouth, parted, frozenset(known.get("has", ())))

@@ -77,9 +77,9 @@ class Road:
         square = self.square(bare)
         if painting.removes and painting.removes not in bare.has:
             side = int(np.clip(round(bare.frame.side), 256, DRAWN_SIDE))
-            overlay = painting.object_(Scene(square, square, bare.mouth), side)
+            overlay = painting.object_(Scene(square, square, bare.mouth, bare.parted), side)
             subject, alpha = bare.with_object(overlay), overlay[:, :, 3]
-        paint = self._painted(painting, subject, Scene(self.square(subject), square, bare.mouth))
+        paint = self._painted(painting, subject, Scene(self.square(subject), square, bare.mouth, bare.parted))
         usual = self.edit(subject, paint, painting.level, settings)
         exactly = replace(settings, realism=0.0, count=min(2, settings.count))
         exact = self.edit(subject, paint, painting.level, exactly)

@@ -43,6 +43,8 @@ class Scene:
     square: np.ndarray
     bare: np.ndarray
     mouth: tuple[float, float] = MOUTH
+    # How far the lips are from the mouth's middle: 0 for a closed mouth.
+    parted: float = 0.0
 
     @property
     def chin(self) -> float:
@@ -59,10 +61,21 @@ class Scene:
         y = (EYE_Y + self.mouth[1]) / 2
         return max((self.pick(x, y, 0.025) for x in (0.34, 0.66)), key=sum)
 
-    @property
+    @cached_property
     def background(self) -> tuple[Colour, Colour]:
-        """On the left and on the right of the head."""
-        return self.pick(0.04, 0.06, 0.03), self.pick(0.96, 0.06, 0.03)
+        """On the left and on the right of the head: of three places at the edge the one most like the others."""
+        return tuple(self._typical([_median(self.bare, x, y, 0.02) for y in (0.05, 0.30, 0.55)]) for x in (0.03, 0.97))
+
+    @staticmethod
+    def _typical(colours: list[Colour]) -> Colour:
+        return min(colours, key=lambda c: sum(np.abs(np.subtract(c, other)).max() for other in colours))
+
+    def _behind(self, degrees: float) -> np.ndarray:
+        """The background where this direction leaves the frame, if it can be seen there."""
+        usual = np.array(self.background[0 if degrees < 0 else 1])
+        height = float(np.clip(towards(degrees, 0.5)[1], 0.03, 0.97))
+        there = np.array(_median(self.bare, 0.03 if degrees < 0 else 0.97, height, 0.02))
+        return there if np.abs(there - usual).max() < SAME else usual
 
     @cached_property
     def hair(self) -> list[tuple[float, float, float]]:
@@ -70,7 +83,7 @@ class Scene:
         directions = np.arange(-TEMPLE, TEMPLE + 1, 6.0)
         inner = [self._hairline(a) for a in directions]
         outer = [max(self.outline(a), i + 0.05) for a, i in zip(directions, inner)]
-        return list(zip(directions.tolist(), _steady(inner), _steady(outer)))
+        return list(zip(directions.tolist(), steady(inner), steady(outer)))
 
     @property
     def hair_colour(self) -> Colour:
@@ -94,8 +107,7 @@ class Scene:
     def outline(self, degrees: float) -> float:
         """Where the head (or what hangs or sits on it) ends against the background."""
         radii = np.arange(0.20, 0.62, 0.01)
-        behind = np.array(_median(self.bare, 0.04 if degrees < 0 else 0.96, 0.06, 0.03))
-        same = np.abs(self._along(degrees, radii) - behind).max(1) < 0.6 * SAME
+        same = np.abs(self._along(degrees, radii) - self._behind(degrees)).max(1) < 0.8 * SAME
         # From outside: the first place that is not background.
         ends = radii[~same]
         return float(np.clip(ends[-1] if len(ends) else ellipse(HEAD, degrees), 0.22, 0.62))
@@ -117,7 +129,7 @@ def _median(picture: np.ndarray, x: float, y: float, radius: float) -> Colour:
     return tuple(np.median(part.reshape(-1, 3), axis=0).tolist())
 
 
-def _steady(values: list[float]) -> list[float]:
+def steady(values: list[float]) -> list[float]:
     """Without outliers: the median of five neighbours."""
     padded = np.pad(values, 2, mode="edge")
     return [float(np.median(padded[i : i + 5])) for i in range(len(values))]
