@@ -70,9 +70,8 @@ def sunglasses_off(canvas: Canvas, scene: Scene) -> None:
     skin, forehead = scene.pick(0.36, 0.60), scene.pick(0.5, 0.36)
     skin = _between(skin, forehead, 0.3)
     for eye in EYES:
-        canvas.stroke(
-            [(eye - 0.09, EYE_Y - 0.01), (eye, EYE_Y + 0.03), (eye + 0.09, EYE_Y)], (0.07, 0.09, 0.07), skin, 1.0, 0.6
-        )
+        line = [(eye - 0.085, EYE_Y + 0.01), (eye, EYE_Y + 0.03), (eye + 0.085, EYE_Y + 0.015)]
+        canvas.stroke(line, (0.09, 0.10, 0.09), skin, 1.0, 0.7)
     canvas.stroke([(0.44, 0.44), (0.56, 0.44)], 0.035, skin, 1.0, 0.5)
     for a, b in objects.ARMS:
         canvas.stroke([a, b], 0.022, scene.pick((a[0] + b[0]) / 2, a[1] + 0.06), 0.95, 0.5)
@@ -160,11 +159,12 @@ def hair_shorter(canvas: Canvas, scene: Scene) -> None:
     for sign, behind in zip((-1, 1), scene.background):
         canvas.stroke(
             _mirrored([(0.21, 0.23), (0.165, 0.42), (0.155, 0.62), (0.165, 0.85)], sign),
-            (0.06, 0.085, 0.09, 0.09),
+            (0.06, 0.085, 0.095, 0.105),
             behind,
             1.0,
             0.6,
         )
+        canvas.stroke(_mirrored([(0.15, 0.24), (0.12, 0.42), (0.12, 0.62)], sign), 0.05, behind, 1.0, 0.6)
         neck = scene.pick(0.5, min(0.97, scene.chin + 0.03), 0.02)
         canvas.stroke(
             _mirrored([(0.25, 0.36), (0.245, 0.50), (0.26, 0.70)], sign), (0.02, 0.032, 0.024), scene.skin, 0.95, 0.5
@@ -207,21 +207,11 @@ def beard_off(canvas: Canvas, scene: Scene) -> None:
     x, y = scene.mouth
     skin = scene.skin
     canvas.stroke(_jaw(scene), (0.045, 0.06, 0.075, 0.075, 0.075, 0.06, 0.045), _shade(skin, 0.95), 1.0, 0.6)
-    canvas.stroke(
-        [(x - 0.11, y), (x - 0.05, y - 0.052), (x, y - 0.056), (x + 0.05, y - 0.052), (x + 0.11, y)],
-        (0.030, 0.028, 0.026, 0.028, 0.030),
-        skin,
-        1.0,
-        0.6,
-    )
-    canvas.stroke([(x - 0.06, y + 0.062), (x, y + 0.070), (x + 0.06, y + 0.062)], 0.026, _shade(skin, 0.92), 1.0, 0.5)
-    canvas.stroke(
-        [(0.36, scene.chin + 0.005), (0.5, scene.chin + 0.03), (0.64, scene.chin + 0.005)],
-        0.02,
-        _shade(skin, 0.65),
-        0.7,
-        0.2,
-    )
+    t = np.linspace(0, 2 * np.pi, 13)
+    around = list(zip((x + 0.112 * np.cos(t)).tolist(), (y - 0.002 + 0.062 * np.sin(t)).tolist()))
+    canvas.stroke(around, 0.031, skin, 1.0, 0.7)
+    shadow = [(0.36, scene.chin + 0.005), (0.5, scene.chin + 0.03), (0.64, scene.chin + 0.005)]
+    canvas.stroke(shadow, 0.02, _shade(skin, 0.65), 0.7, 0.2)
 
 
 def moustache_on(canvas: Canvas, scene: Scene) -> None:
@@ -280,12 +270,12 @@ def hat_off(canvas: Canvas, scene: Scene) -> None:
     directions = np.arange(-80, 81, 10.0)
     left, right = scene.background
     for half, behind in ((directions[directions <= 0], left), (directions[directions >= 0], right)):
-        for beyond in (0.05, 0.10):
+        for beyond in (0.03, 0.10):
             canvas.stroke([towards(a, ellipse((0.31, 0.40), a) + beyond) for a in half], 0.05, behind, 1.0, 0.6)
     below = [(0.31, 0.325), (0.41, 0.285), (0.5, 0.275), (0.59, 0.285), (0.69, 0.325)]
     canvas.stroke(below, (0.035, 0.05, 0.05, 0.05, 0.035), scene.pick(0.5, 0.38, 0.02), 1.0, 0.6)
     up_to_hair = [towards(a, i - 0.02) for a, i, _ in scene.hair if abs(a) <= 48][::2]
-    canvas.stroke(up_to_hair, 0.04, scene.pick(0.5, 0.38, 0.02), 1.0, 0.6)
+    canvas.stroke(up_to_hair, 0.05, scene.pick(0.5, 0.38, 0.02), 1.0, 0.6)
     band = [(a, i, min(o, ellipse((0.31, 0.40), a) + 0.03)) for a, i, o in scene.hair][::2]
     widths = [max(0.03, 0.55 * (o - i)) for _, i, o in band]
     canvas.stroke([towards(a, (i + o) / 2) for a, i, o in band], widths, scene.hair_colour, 1.0, 0.6)
