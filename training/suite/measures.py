@@ -58,12 +58,18 @@ def outside(made: Edit) -> float:
     return float(max(change))
 
 
-def _painted(plan: edit.Plan) -> np.ndarray:
-    """Cells of the painted level that are painted and not erased, m x m bool."""
+def _painted(cell: Cell) -> np.ndarray:
+    """Cells of the painted level that are painted, not erased, and not at an edge of the frame, m x m bool.
+
+    Where the photo goes on beyond the frame, M has to end before the painting does.
+    """
+    plan, frame = cell.exact_plan, cell.subject.frame
     block = 1 << plan.paint.level
+    inner = compose.close_mask_at_frame(np.ones_like(plan.masks.m), frame, cell.subject.photo.size)
     m = plan.paint.cover.shape[0] // block
     share = (plan.paint.cover > 0).reshape(m, block, m, block).mean((1, 3))
-    return (share >= PAINTED) & (plan.paint.erased < PAINTED)
+    whole = inner.reshape(m, block, m, block).min((1, 3)) == 1
+    return (share >= PAINTED) & (plan.paint.erased < PAINTED) & whole
 
 
 def _rms(difference: np.ndarray) -> float:
@@ -73,7 +79,7 @@ def _rms(difference: np.ndarray) -> float:
 def agreement(cell: Cell, road: Road) -> float | None:
     """RMS over painted cells between D(result) at realism 0, all the way to the photo and back, and what was painted."""
     plan = cell.exact_plan
-    where = _painted(plan)
+    where = _painted(cell)
     if not where.any():
         return None
     off = [(pyramid.reduce(r, plan.paint.level) - plan.wanted_j)[where] for r in road.results(cell, cell.exact)]
@@ -83,7 +89,7 @@ def agreement(cell: Cell, road: Road) -> float | None:
 def agreement_model(cell: Cell) -> float | None:
     """The same before it is put into the photo: what sampling and projection alone leave."""
     plan = cell.exact_plan
-    where = _painted(plan)
+    where = _painted(cell)
     if not where.any():
         return None
     return _rms((pyramid.reduce(np.clip(edit.variant(plan, 0), 0, 1), plan.paint.level) - plan.wanted_j)[where])
@@ -92,7 +98,7 @@ def agreement_model(cell: Cell) -> float | None:
 def followed(cell: Cell, results: list[np.ndarray]) -> float | None:
     """How far the painted cells went from the photo's colours to the painted ones: 0 not at all, 1 all the way."""
     plan = cell.exact_plan
-    where = _painted(plan)
+    where = _painted(cell)
     j = plan.paint.level
     wish = (plan.painted_j - plan.encoded.b[j])[where]
     if not where.any() or not np.square(wish).sum():

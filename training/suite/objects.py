@@ -130,7 +130,7 @@ def _strands(drawing: Drawing, starts: Sequence, step: Callable, colour: Sequenc
     many, colours = [], []
     for x, y in starts:
         dx, dy = step(x, y)
-        bend = random.normal(0, 0.15, 2)
+        bend = random.normal(0, 0.06, 2)
         many.append([(x, y), (x + dx / 2 + bend[0] * dy, y + dy / 2 + bend[1] * dx), (x + dx, y + dy)])
         colours.append(np.array(colour) * random.uniform(0.55, 1.35))
     drawing.strands(many, width, colours)
@@ -194,7 +194,7 @@ def hat(scene: Scene, side: int) -> np.ndarray:
     drawing = Drawing(side)
     colour = np.array([0.45, 0.08, 0.10])
     directions = np.arange(-72, 73, 4.0)
-    ends = [max(ellipse((0.335, 0.41), a), scene.outline(a) + 0.015 if abs(a) < 60 else 0) for a in directions]
+    ends = [max(ellipse((0.335, 0.41), a), min(scene.outline(a) + 0.015, 0.43) if abs(a) < 60 else 0) for a in directions]
     top = [towards(a, r) for a, r in zip(directions, steady(ends))]
     low = [(x, 0.315 - 0.05 * (1 - ((x - 0.5) / 0.33) ** 2)) for x in np.linspace(0.83, 0.17, 30)]
     drawing.fill([*top, *low], (0.15, 0.05, 0.04), 0.5, 0.010)
@@ -230,8 +230,8 @@ def microphone(scene: Scene, side: int) -> np.ndarray:
     drawing.fill(
         list(zip(x - 0.012 + 1.05 * r * np.cos(t), y + 0.018 + 1.05 * r * np.sin(t))), (0.2, 0.08, 0.06), 0.45, 0.01
     )
-    drawing.line([(x + 0.03, y + 0.03), (x + 0.24, y + 0.24)], 0.06, (0.07, 0.07, 0.08))
-    drawing.line([(x + 0.035, y + 0.02), (x + 0.24, y + 0.225)], 0.012, (0.35, 0.35, 0.38), 0.8, 0.003)
+    drawing.line([(x + 0.03, y + 0.03), (x + 0.13, y + 0.13)], 0.06, (0.07, 0.07, 0.08))
+    drawing.line([(x + 0.035, y + 0.02), (x + 0.135, y + 0.12)], 0.012, (0.35, 0.35, 0.38), 0.8, 0.003)
     drawing.fill(list(zip(x + r * np.cos(t), y + r * np.sin(t))), (0.22, 0.22, 0.24))
     for v in np.linspace(-0.8, 0.8, 9):
         half = r * float(np.sqrt(1 - v * v))

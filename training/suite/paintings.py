@@ -300,7 +300,7 @@ def microphone_off(canvas: Canvas, scene: Scene) -> None:
     """Colours from the same places on the other side of the face."""
     y = min(0.82, scene.mouth[1] + 0.075)
     other = lambda px, py: scene.pick(1 - px, py, 0.02)  # noqa: E731
-    for px, py, r in ((0.88, y + 0.23, 0.05), (0.80, y + 0.15, 0.055), (0.73, y + 0.075, 0.055)):
+    for px, py, r in ((0.79, y + 0.14, 0.06), (0.725, y + 0.075, 0.055)):
         py = min(py, 0.97)
         canvas.stroke([(px - 0.03, py - 0.03), (px + 0.03, py + 0.03)], r, other(px, py), 1.0, 0.6)
     for px, py in ((0.70, y - 0.02), (0.645, y + 0.04), (0.60, y + 0.01), (0.66, y - 0.03)):
