@@ -1,4 +1,4 @@
-"""`python -m training train|evaluate|faces|weights`."""
+"""`python -m training train|evaluate|suite|faces|weights`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from lapcvae.protocol.errors import LapcvaeError
 
 from . import config, evaluate, faces, loop, lpips
+from .suite import command as suite
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, module, text in (
         ("evaluate", evaluate, "measure a model on pictures"),
+        ("suite", suite, "try edits that people want on photographs"),
         ("faces", faces, "make synthetic faces to train on"),
         ("weights", lpips, "fetch the weights of LPIPS"),
     ):
