@@ -1,4 +1,4 @@
-"""`python -m training train|evaluate|faces|weights`."""
+"""`python -m training train|evaluate|finder|faces|weights`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import config, evaluate, faces, loop, lpips
+from . import config, evaluate, faces, finder, loop, lpips
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, module, text in (
         ("evaluate", evaluate, "measure a model on pictures"),
+        ("finder", finder, "train a face finder on the same pictures"),
         ("faces", faces, "make synthetic faces to train on"),
         ("weights", lpips, "fetch the weights of LPIPS"),
     ):
