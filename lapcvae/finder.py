@@ -37,8 +37,8 @@ LOOKS = (256, 128, 64)
 MARGIN = 16
 # `find` answers below this are no candidates, and only so many of them get a second look.
 LEAST, MOST = -3.0, 8
-# How often `refine` corrects a frame.
-CORRECTIONS = 3
+# How often `refine` corrects a frame; one below this logit is given up.
+CORRECTIONS, HOPELESS = 3, -4.0
 # Of two frames whose centres are nearer than this share of the larger side, one is right.
 APART = 0.4
 # A selection's surroundings that are looked at too, as a share of its longer side.
@@ -101,16 +101,13 @@ class Finder:
             own = _frames_of(corner + extent / 2 - start, extent)
         pyramid = Pyramid(picture)
         frames = np.concatenate([own, self._look(pyramid)])
-        if not len(frames):
-            return []
-        frames, confidence = self._correct(pyramid, frames)
         faces = []
-        for i in apart(frames, confidence):
-            x, y = (frames[i, :2] + start) * scale + (box.x, box.y)
-            inside = not region or (region.x <= x <= region.right and region.y <= y <= region.bottom)
-            if inside and frames[i, 2] * scale.mean() >= 1:
-                frame = Frame(float(x), float(y), float(frames[i, 2] * scale.mean()), math.degrees(frames[i, 3]))
-                faces.append(Face(frame, float(confidence[i])))
+        for frame, logit in zip(*self._correct(pyramid, frames)):
+            x, y = (frame[:2] + start) * scale + (box.x, box.y)
+            side = max(1.0, float(frame[2] * scale.mean()))
+            if not region or (region.x <= x <= region.right and region.y <= y <= region.bottom):
+                confidence = 1 / (1 + math.exp(-logit))
+                faces.append(Face(Frame(float(x), float(y), side, math.degrees(frame[3])), confidence))
         return faces
 
     def _look(self, pyramid: Pyramid) -> np.ndarray:
@@ -129,11 +126,15 @@ class Finder:
         return frames[apart(frames, scores)[:MOST]]
 
     def _correct(self, pyramid: Pyramid, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The frames moved onto their faces, and the confidence of each."""
+        """The frames moved onto their faces, best first, and the logit of each; hopeless ones and doubles are left out."""
+        logits = np.zeros(len(frames))
         for _ in range(CORRECTIONS):
-            out = self._refine(np.stack([pyramid.crop(frame) for frame in frames]))
-            frames = moved(frames, out[:, 1:])
-        return frames, 1 / (1 + np.exp(-out[:, 0].astype(np.float64)))
+            if len(frames):
+                out = self._refine(np.stack([pyramid.crop(frame) for frame in frames]))
+                frames, logits = moved(frames, out[:, 1:]), out[:, 0]
+                kept = [i for i in apart(frames, logits) if logits[i] > HOPELESS]
+                frames, logits = frames[kept], logits[kept]
+        return frames, logits
 
 
 class Pyramid:

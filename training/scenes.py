@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from .corrupt import capsules
 
 # Layers of a scene, from back to front; each may hold a face, a decoy or nothing.
-LAYERS = 3
+LAYERS = 2
 # How far a picture goes on beyond its square by reflection (share of its side): not yet into the face again. Then by
 # its edge.
 REFLECTED = 0.2
@@ -41,7 +41,7 @@ class Wanted:
     size: int
     sides: tuple[float, float]
     # Share of the layers with a face, and with a decoy.
-    faces: float = 0.45
+    faces: float = 0.5
     decoys: float = 0.35
     # Largest angle in degrees.
     turn: float = 38.0
