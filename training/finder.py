@@ -45,6 +45,12 @@ WHOLE = 0.9
 MEASURED_AT_ONCE = 20
 # The threshold lets this share of the scenes without faces through.
 FALSE_FINDS = 0.005
+# What `Refine` counts changes in: a step of the optimiser then moves its answers by less than what they are wanted to.
+CHANGE_UNIT = 0.1
+# How much the least squares keep their weights small, and from how many scenes they are, each face seen eight times.
+RIDGE, SOLVED_FROM = 3e-3, 1600
+# Updates of `Refine` for one of `Find`: squares are cheap, scenes are not.
+REFINEMENTS = 8
 # Pictures that the scenes of one step draw from.
 POOL = 32
 
@@ -97,20 +103,51 @@ class Find(nn.Module):
 
 
 class Refine(nn.Module):
-    """N x 3 x 64 x 64 in [0, 1] -> N x 5: see `lapcvae.finder`."""
+    """N x 3 x 64 x 64 in [0, 1] -> N x 5: see `lapcvae.finder`.
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96)):
+    Sees how strong edges of eight directions are around every fourth pixel, as a share of all edges there: that learns
+    from few scenes, and no light or camera changes much of it. The answer is a linear one, which `solve` finds at once,
+    and what further layers add to it.
+    """
+
+    def __init__(self, width: int = 192):
         super().__init__()
-        self.trunk = nn.Sequential(
-            *_stem(widths), Block(widths[-1]), nn.Conv2d(widths[-1], 128, 3, stride=2, padding=1), nn.ReLU()
+        directions = torch.arange(8) * (math.pi / 4)
+        across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+        edges = directions.cos()[:, None, None] * across + directions.sin()[:, None, None] * across.T
+        # As a bundle stores it.
+        self.register_buffer("edges", edges[:, None].half().float(), persistent=False)
+        cells = (CROP - 2 - 8) // 4 + 1
+        self.linear = nn.Linear(8 * cells * cells, 5)
+        self.layers = nn.Sequential(
+            nn.Linear(8 * cells * cells, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 5)
         )
-        self.hidden = nn.Linear(128 * (CROP // 16) ** 2, 128)
-        self.head = nn.Linear(128, 5)
         _initialise(self)
-        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.normal_(self.layers[-1].weight, std=0.01)
+
+    def features(self, crop):
+        strength = F.avg_pool2d(F.relu(F.conv2d(crop.mean(1, keepdim=True), self.edges)), 8, stride=4)
+        power = strength.square().sum(1, keepdim=True)
+        power = F.avg_pool2d(power, 3, stride=1, padding=1, count_include_pad=False)
+        return (strength / (power + 1e-5).sqrt()).flatten(1)
 
     def forward(self, crop):
-        return self.head(F.relu(self.hidden(self.trunk(4 * crop - 2).flatten(1))))
+        seen = self.features(crop)
+        out = self.linear(seen) + self.layers(seen)
+        return torch.cat([out[:, :1], CHANGE_UNIT * out[:, 1:]], 1)
+
+    @torch.no_grad()
+    def solve(self, seen: torch.Tensor, changes: torch.Tensor) -> None:
+        """The linear part that leaves the smallest squares of what the layers get wrong of the changes (N x 4)."""
+        wrong = changes / CHANGE_UNIT - self.layers(seen)[:, 1:]
+        mean, offset = seen.mean(0), wrong.mean(0)
+        seen = seen - mean
+        square = seen.T @ seen
+        square.diagonal().add_(RIDGE * len(seen))
+        weight = torch.linalg.solve(square, seen.T @ (wrong - offset)).T
+        self.linear.weight[1:] = weight
+        self.linear.bias[1:] = offset - weight @ mean
 
 
 class Finder(nn.Module):
@@ -192,22 +229,28 @@ class Looks:
     change: torch.Tensor
 
 
-def looks(made: scenes.Scenes, maps: torch.Tensor, wanted: Targets, draw: scenes.Draw) -> Looks:
-    """Around every face a frame that is off, and from every scene the place that `Find` is most wrong about."""
+def around_faces(made: scenes.Scenes, draw: scenes.Draw) -> Looks:
+    """Around every face that can be seen a frame that is off."""
     near = made.visible > VISIBLE
-    item = torch.nonzero(near)[:, 0]
     true = made.frames[near]
     count = len(true)
     # Also small errors: the second look starts from what the first one made of it.
     reach = torch.where(draw.chance(0.5, count), 1.0, 0.3)[:, None]
-    off = reach * torch.tensor([0.08, 0.08, 0.14, 0.13]) * draw.normal(count, 4).clamp(-2.5, 2.5)
-    start = moved(true, off)
-    wrong = torch.where(wanted.face == 0, maps[:, 0], -1e4).flatten(1).argmax(1)
-    nowhere = frames_at(maps, wrong)
-    frames = torch.cat([start, nowhere])
-    crops = scenes.crop(made.picture[torch.cat([item, torch.arange(len(maps))])], frames, CROP, CROP_WIDTH)
-    change = torch.cat([change_between(start, true), torch.zeros_like(nowhere)])
-    return Looks(crops, (torch.arange(len(frames)) < count).float(), change)
+    start = moved(true, reach * torch.tensor([0.08, 0.08, 0.14, 0.13]) * draw.normal(count, 4).clamp(-2.5, 2.5))
+    crops = scenes.crop(made.picture[torch.nonzero(near)[:, 0]], start, CROP, CROP_WIDTH)
+    return Looks(crops, torch.ones(count), change_between(start, true))
+
+
+def looks(made: scenes.Scenes, maps: torch.Tensor, wanted: Targets, draw: scenes.Draw) -> Looks:
+    """As `around_faces`, and from every scene a place that `Find` is most wrong about."""
+    faces = around_faces(made, draw)
+    # Of a random half of the cells, so that it is not always the same one.
+    eligible = (wanted.face == 0) & draw.chance(0.5, *wanted.face.shape)
+    wrong = torch.where(eligible, maps[:, 0], -1e4).flatten(1).argmax(1)
+    crops = scenes.crop(made.picture, frames_at(maps, wrong), CROP, CROP_WIDTH)
+    count = len(crops)
+    return Looks(torch.cat([faces.crops, crops]), torch.cat([faces.face, torch.zeros(count)]),
+                 torch.cat([faces.change, torch.zeros(count, 4)]))  # fmt: skip
 
 
 def _focal(logit: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
@@ -216,20 +259,19 @@ def _focal(logit: torch.Tensor, face: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(logit, face, reduction="none") * (face - p).square()
 
 
-def losses(net: Finder, made: scenes.Scenes, draw: scenes.Draw) -> dict[str, torch.Tensor]:
-    maps = net.find(made.picture.contiguous(memory_format=torch.channels_last)).float()
-    wanted = targets(made, made.picture.shape[-1])
+def find_losses(maps: torch.Tensor, wanted: Targets) -> dict[str, torch.Tensor]:
     asked, face = wanted.face >= 0, wanted.face == 1
     count = face.sum().clamp(min=1)
     score = (_focal(maps[:, 0], face.float()) * torch.where(face, 2.0, 1.0))[asked].sum() / count
-    places = (F.smooth_l1_loss(maps[:, 1:], wanted.values, reduction="none", beta=0.1).sum(1) * face).sum() / count
-    look = looks(made, maps.detach(), wanted, draw)
-    out = net.refine(look.crops.contiguous(memory_format=torch.channels_last)).float()
+    places = F.smooth_l1_loss(maps[:, 1:], wanted.values, reduction="none", beta=0.1).sum(1)
+    return {"score": score, "places": (places * face).sum() / count}
+
+
+def refine_losses(out: torch.Tensor, look: Looks) -> dict[str, torch.Tensor]:
     opinion = F.binary_cross_entropy_with_logits(out[:, 0], look.face)
     # Down to differences of a hundredth of the side.
-    change = F.smooth_l1_loss(out[:, 1:], look.change, reduction="none", beta=0.01).sum(1)
-    change = (change * look.face).sum() / look.face.sum().clamp(min=1)
-    return {"score": score, "places": places, "opinion": opinion, "change": change}
+    change = F.smooth_l1_loss(out[:, 1:], look.change, reduction="none", beta=0.01).sum(1) / CHANGE_UNIT
+    return {"opinion": opinion, "change": (change * look.face).sum() / look.face.sum().clamp(min=1)}
 
 
 # --- training ---
@@ -271,22 +313,46 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         generator = data.generator_for(self.run.seed, self.step, 0)
-        index = torch.randint(0, len(pictures), (POOL,), generator=generator).tolist()
-        made = mirrored(scenes.make(data.plain(pictures, STORED, index), self.run.batch, SCENE, generator))
+        made, draw = self._scenes(pictures, generator), scenes.Draw(generator)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            parts = losses(self.net, made, scenes.Draw(generator))
-        self.optimizer.zero_grad(set_to_none=True)
-        sum(parts.values()).backward()
-        norms = [torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0) for net in (self.net.find, self.net.refine)]
-        if all(torch.isfinite(norm) for norm in norms):
-            self.optimizer.step()
+            maps = self.net.find(made.picture.contiguous(memory_format=torch.channels_last)).float()
+            wanted = targets(made, made.picture.shape[-1])
+        stats = self._update(self.net.find, find_losses(maps, wanted))
+        for _ in range(REFINEMENTS):
+            look = looks(made, maps.detach(), wanted, draw)
+            stats |= self._update(self.net.refine, refine_losses(self.net.refine(look.crops), look))
         self.step += 1
         decay = min(0.998, 1 - 1 / (1 + 0.1 * self.step))
         with torch.no_grad():
             for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
                 slow.lerp_(fast, 1 - decay)
-        stats = {"scenes": self.scenes, "rate": rate, "grad_find": float(norms[0]), "grad_refine": float(norms[1])}
-        return stats | {name: float(part.detach()) for name, part in parts.items()}
+        return stats | {"scenes": self.scenes, "rate": rate}
+
+    def _scenes(self, pictures: data.Pictures, generator: torch.Generator) -> scenes.Scenes:
+        index = torch.randint(0, len(pictures), (POOL,), generator=generator).tolist()
+        return mirrored(scenes.make(data.plain(pictures, STORED, index), self.run.batch, SCENE, generator))
+
+    def _update(self, net: nn.Module, parts: dict[str, torch.Tensor]) -> dict[str, float]:
+        """One update of one of the networks; a step whose gradient is not finite is left out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        sum(parts.values()).backward()
+        norm = torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        return {name: float(part.detach()) for name, part in parts.items()}
+
+    def solve(self, pictures: data.Pictures) -> None:
+        """Begin with the best linear refinement."""
+        seen, changes = [], []
+        for step in range(SOLVED_FROM // self.run.batch):
+            generator = data.generator_for(self.run.seed, step, 1)
+            made, draw = self._scenes(pictures, generator), scenes.Draw(generator)
+            for _ in range(4):
+                faces = around_faces(made, draw)
+                seen.append(self.net.refine.features(faces.crops))
+                changes.append(faces.change)
+        self.net.refine.solve(torch.cat(seen), torch.cat(changes))
+        self.ema.load_state_dict(self.net.state_dict())
 
     def state(self) -> dict:
         return {"step": self.step, "net": self.net.state_dict(), "ema": self.ema.state_dict(),
@@ -319,6 +385,8 @@ def train(run: Run) -> Finder:
     if state_file.exists():
         trainer.restore(checkpoint.load_state(state_file))
         print(f"Resumed at {trainer.scenes} scenes.")
+    else:
+        trainer.solve(pictures)
     bar = tqdm(total=run.scenes, initial=trainer.scenes, unit="scene", disable=None)
     saved, totals, count = time.monotonic(), {}, 0
     with _Stop() as stop, (run.out / "log.jsonl").open("a") as log:
