@@ -262,3 +262,95 @@ def test_what_is_missing_is_explained(tmp_path, capsys):
     assert (copy / bundles.MANIFEST).read_bytes() == before and [p.name for p in tmp_path.iterdir()] == [toy.NAME]
     with pytest.raises(SystemExit):
         export_onnx.main(["-o", str(copy)])
+
+
+# --- what it learns from ---
+
+
+def _scenes(seed: int = 0, **changes):
+    torch = pytest.importorskip("torch")
+    from training import scenes
+
+    pictures = torch.rand((6, 3, 32, 32), generator=torch.Generator().manual_seed(9))
+    wanted = scenes.Wanted(**(dict(size=64, sides=(24.0, 60.0)) | changes))
+    return scenes.make(pictures, 12, wanted, torch.Generator().manual_seed(seed))
+
+
+def test_scenes_are_a_function_of_the_seed_and_know_what_can_be_seen():
+    torch = pytest.importorskip("torch")
+    one, same, other = _scenes(), _scenes(), _scenes(1)
+    assert torch.equal(one.picture, same.picture) and torch.equal(one.frames, same.frames)
+    assert not torch.equal(one.picture, other.picture)
+    assert one.picture.shape == (12, 3, 64, 64) and 0 <= one.picture.min() and one.picture.max() <= 1
+    # A circle counted in pixels.
+    assert 0 <= one.visible.min() and 0.5 < one.visible.max() < 1.1
+    assert _scenes(faces=0.0, decoys=1.0).visible.max() == 0
+
+
+def test_changes_move_frames_onto_each_other():
+    torch = pytest.importorskip("torch")
+    from training import finder
+
+    made = _scenes()
+    start, true = made.frames[:, 0], made.frames[:, 1]
+    assert torch.allclose(finder.moved(start, finder.change_between(start, true)), true, atol=1e-3)
+    # The runtime's is the same.
+    change = torch.tensor([[0.1, -0.2, 0.3, -0.1]]).expand(12, 4)
+    runtime = finders.moved(start.numpy().astype(np.float64), change.numpy())
+    assert np.allclose(runtime, finder.moved(start, change).numpy(), atol=1e-3)
+
+
+def test_maps_lead_back_to_the_frames_that_they_were_made_of():
+    torch = pytest.importorskip("torch")
+    from training import finder, scenes
+
+    frame = torch.tensor([[[40.0, 21.0, 50.0, 0.3], [0.0, 0.0, 30.0, 0.0]]])
+    wanted = finder.targets(scenes.Scenes(torch.zeros(1, 3, 64, 64), frame, torch.tensor([[0.9, 0.0]])), 64)
+    assert 1 <= (wanted.face == 1).sum() <= 4 and (wanted.face == -1).sum() > 4 and (wanted.face == 0).sum() > 4
+    maps = torch.cat([20 * (wanted.face[:, None] - 0.5), wanted.values], 1)
+    for cell in torch.nonzero((wanted.face == 1).flatten())[:, 0]:
+        assert torch.allclose(finder.frames_at(maps, cell[None]), frame[:, 0], atol=1e-3)
+    found, _ = finders.read_maps(maps[0].numpy())
+    assert len(found) >= 1 and np.allclose(found, frame[0, 0].numpy(), atol=1e-3)
+
+
+def test_training_and_runtime_see_the_same_square():
+    torch = pytest.importorskip("torch")
+    from training import scenes
+
+    picture = toy.portrait(128, 128)
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    frame = torch.tensor([[60.0, 70.0, 50.0, 0.4]])
+    ours = finders.Pyramid(picture).crop(frame[0].numpy())
+    wanted = scenes.crop(x, frame, CROP, CROP_WIDTH)[0].numpy()
+    # Bilinear in both, to rounding of the coordinates.
+    assert np.abs(ours - wanted).max() < 1e-3
+    # And its mirror image is the square of the mirrored frame.
+    from training.finder import mirrored
+
+    made = mirrored(scenes.Scenes(x, frame[:, None], torch.ones(1, 1)))
+    both = scenes.crop(made.picture, made.frames[:, 0], CROP, CROP_WIDTH)
+    assert torch.allclose(both[1], both[0].flip(-1), atol=1e-4)
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    import small
+
+    from training import checkpoint, data, finder
+
+    monkeypatch.setattr(finder, "SOLVED_FROM", 8)
+    recipe = finder.Run(small.folder_of(tmp_path / "pictures"), tmp_path, scenes=16, batch=4)
+    pictures = data.load(recipe.data, "train", finder.STORED, tmp_path / "cache")
+    whole, first, second = (finder.Trainer(recipe) for _ in range(3))
+    for trainer in (whole, first):
+        trainer.solve(pictures)
+    stats = [whole.train_step(pictures) for _ in range(4)]
+    for _ in range(2):
+        first.train_step(pictures)
+    checkpoint.save_state(tmp_path / "state.pt", first.state())
+    second.restore(checkpoint.load_state(tmp_path / "state.pt"))
+    again = [second.train_step(pictures) for _ in range(2)]
+    assert again == stats[2:] and all(math.isfinite(value) for step in stats for value in step.values())
+    for name, tensor in whole.ema.state_dict().items():
+        assert torch.equal(tensor, second.ema.state_dict()[name]), name

@@ -226,8 +226,8 @@ def _mixed(pictures: torch.Tensor, count: int, size: int, draw: Draw) -> torch.T
     x = F.interpolate(_some(pictures, count, draw), size=size, mode="bilinear")
     other = _shuffled(pictures, count, size, draw)
     part = torch.arange(size) < size // 2
-    across = draw.chance(0.5, count)
-    keep = torch.where(across[:, None, None], part[None, None, :], part[None, :, None]) ^ draw.chance(0.5, count)[:, None, None]
+    across, other_way = draw.chance(0.5, count, 1, 1), draw.chance(0.5, count, 1, 1)
+    keep = torch.where(across, part[None, None, :], part[None, :, None]) ^ other_way
     return torch.where(keep[:, None], x, other)
 
 
