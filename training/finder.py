@@ -416,6 +416,8 @@ def save(net: Finder, folder: Path, facts: dict[str, str]) -> Path:
     file = folder / WEIGHTS
     temporary = file.with_suffix(".part")
     save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, temporary, facts)
+    # safetensors makes it readable for its owner alone.
+    temporary.chmod(0o644)
     os.replace(temporary, file)
     return file
 
