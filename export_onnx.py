@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
+With `--finder RUN` the bundle gets a face finder too; without a model, the bundle that is there already gets it.
+
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
 """
@@ -33,6 +35,7 @@ from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import graphs  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import checkpoint  # noqa: E402
+from training import finder as finders  # noqa: E402
 from training.model import LapCVAE, Mixed  # noqa: E402
 
 OPSET = 18
@@ -86,9 +89,13 @@ class Graph:
     k: int
 
     @property
+    def size(self) -> int:
+        return self.net.config.level_size(self.k)
+
+    @property
     def dynamic(self) -> bool:
         groups = self.net.config.levels[self.k].groups
-        return self.net.config.level_size(self.k) >= DYNAMIC_FROM and all(g.kind == "grid" for g in groups)
+        return self.size >= DYNAMIC_FROM and all(g.kind == "grid" for g in groups)
 
     def examples(self, batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(batch * 1000 + height + width)
@@ -111,7 +118,7 @@ class Graph:
         return feeds
 
     def sizes(self) -> list[tuple[int, int]]:
-        n = self.net.config.level_size(self.k)
+        n = self.size
         return [(n, n), (n // 2, n)] if self.dynamic else [(n, n)]
 
     def dynamic_shapes(self) -> dict[str, dict[int, str]]:
@@ -140,9 +147,38 @@ def graphs_of(net: LapCVAE) -> list[Graph]:
     return found
 
 
-def export_graph(graph: Graph, folder: Path) -> float:
+@dataclass(frozen=True)
+class FinderGraph:
+    """One of a finder's graphs, as `Graph`: one input of pictures, one output."""
+
+    name: str
+    module: nn.Module
+    inputs: list[str]
+    outputs: list[str]
+    size: int
+    dynamic: bool
+
+    def examples(self, batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(batch * 1000 + height + width)
+        return {self.inputs[0]: torch.rand((batch, 3, height, width), generator=generator)}
+
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(self.size, self.size), (self.size // 2, 2 * self.size)] if self.dynamic else [(self.size, self.size)]
+
+    def dynamic_shapes(self) -> dict[str, dict[int, str]]:
+        return {self.inputs[0]: {0: "batch"} | ({2: "height", 3: "width"} if self.dynamic else {})}
+
+
+def graphs_of_finder(net: finders.Finder) -> list[FinderGraph]:
+    return [
+        FinderGraph("find.onnx", net.find, [graphs.FIND_INPUT], [graphs.FIND_OUTPUT], 96, True),
+        FinderGraph("refine.onnx", net.refine, [graphs.REFINE_INPUT], [graphs.REFINE_OUTPUT], finders.CROP, False),
+    ]
+
+
+def export_graph(graph: Graph | FinderGraph, folder: Path) -> float:
     """Write one graph; the largest difference from PyTorch that was seen. Raises LapcvaeError beyond TOLERANCE."""
-    n = graph.net.config.level_size(graph.k)
+    n = graph.size
     file = folder / graph.name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -158,10 +194,10 @@ def export_graph(graph: Graph, folder: Path) -> float:
     return compare(graph, file)
 
 
-def keep_inputs(graph: Graph, file: Path) -> None:
+def keep_inputs(graph: Graph | FinderGraph, file: Path) -> None:
     """Declare the inputs that this model does not use (the paper's has no trust): every bundle has the same ones."""
     model = onnx.load(str(file))
-    n = graph.net.config.level_size(graph.k)
+    n = graph.size
     known, shapes = {value.name for value in model.graph.input}, graph.dynamic_shapes()
     for name, example in graph.examples(2, n, n).items():
         if name not in known:
@@ -189,7 +225,7 @@ def store_as_half(file: Path) -> None:
 
 
 @torch.no_grad()
-def compare(graph: Graph, file: Path) -> float:
+def compare(graph: Graph | FinderGraph, file: Path) -> float:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in BATCHES:
@@ -209,11 +245,28 @@ def compare(graph: Graph, file: Path) -> float:
     return worst
 
 
-def round_to_half(net: LapCVAE) -> LapCVAE:
+def round_to_half(net: nn.Module) -> nn.Module:
     """The weights as they will be stored."""
     for parameter in net.parameters():
         parameter.data = parameter.data.half().float()
     return net
+
+
+def files_of(folder: Path) -> dict[str, dict]:
+    """What the manifest says of every other file of the bundle."""
+    return {
+        f.name: {"bytes": f.stat().st_size, "sha256": hashlib.sha256(f.read_bytes()).hexdigest()}
+        for f in sorted(folder.iterdir()) if f.name != bundles.MANIFEST
+    }  # fmt: skip
+
+
+def add_finder(run: Path, folder: Path) -> dict:
+    """Write the graphs of a finder's run into a bundle's folder; the manifest's entry."""
+    net, facts = finders.load(run)
+    exported = graphs_of_finder(round_to_half(net))
+    error = max(export_graph(graph, folder) for graph in exported)
+    names = {graph.name.removesuffix(".onnx"): graph.name for graph in exported}
+    return names | {"threshold": float(facts.pop("threshold")), "largest_error": error, "training": facts}
 
 
 def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path) -> dict:
@@ -223,14 +276,10 @@ def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], e
          "groups": [dataclasses.asdict(g) for g in level.groups]}
         for k, level in enumerate(config.levels)
     ]  # fmt: skip
-    files = {
-        f.name: {"bytes": f.stat().st_size, "sha256": hashlib.sha256(f.read_bytes()).hexdigest()}
-        for f in sorted(folder.iterdir())
-    }
     manifest = {
         "format": bundles.FORMAT, "name": args.out.name, "title": args.title, "size": config.size,
         "colour": "sRGB with its transfer curve, 0 to 1", "levels": levels, "licence": args.licence,
-        "training": facts, "parity": {"largest_error": error, "batches": list(BATCHES)}, "files": files,
+        "training": facts, "parity": {"largest_error": error, "batches": list(BATCHES)}, "files": files_of(folder),
     }  # fmt: skip
     if args.eyes:
         y, distance = (float(v) for v in args.eyes.split(","))
@@ -241,16 +290,14 @@ def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], e
 
 
 def export(args: argparse.Namespace) -> Path:
-    net = round_to_half(checkpoint.load_weights(args.model)).float().eval()
-    facts = checkpoint.facts(args.model)
+    """The bundle's folder, with everything in it or as it was before."""
     args.out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{args.out.name}-", dir=args.out.parent))
     try:
-        errors = [export_graph(graph, work) for graph in graphs_of(net)]
-        checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True)
-        if args.card:
-            shutil.copyfile(args.card, work / bundles.CARD)
-        manifest = manifest_of(net, args, facts, max(errors), work)
+        manifest = export_model(args, work) if args.model else copy_bundle(args.out, work)
+        if args.finder:
+            manifest["finder"] = add_finder(args.finder, work)
+            manifest["files"] = files_of(work)
         (work / bundles.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
         bundles.open_bundle(work)
         work.chmod(0o755)
@@ -258,6 +305,25 @@ def export(args: argparse.Namespace) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return args.out
+
+
+def copy_bundle(old: Path, work: Path) -> dict:
+    """The bundle that is there, as it is; its manifest."""
+    manifest = bundles.open_bundle(old).manifest
+    for name in (*manifest["files"], bundles.MANIFEST):
+        shutil.copyfile(old / name, work / name)
+    return manifest
+
+
+def export_model(args: argparse.Namespace, work: Path) -> dict:
+    """Write the model's graphs, weights and card; the manifest."""
+    net = round_to_half(checkpoint.load_weights(args.model)).float().eval()
+    facts = checkpoint.facts(args.model)
+    errors = [export_graph(graph, work) for graph in graphs_of(net)]
+    checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True)
+    if args.card:
+        shutil.copyfile(args.card, work / bundles.CARD)
+    return manifest_of(net, args, facts, max(errors), work)
 
 
 def replace_folder(new: Path, old: Path) -> None:
@@ -273,7 +339,8 @@ def replace_folder(new: Path, old: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="a run folder, a bundle folder or a weights file")
+    parser.add_argument("model", type=Path, nargs="?", help="a run folder, a bundle folder or a weights file")
+    parser.add_argument("--finder", type=Path, help="a run of `python -m training finder`: its face finder goes in")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder; its name is the model's")
     parser.add_argument("--title", default="A LapCVAE model", help="what users see")
     parser.add_argument("--licence", default="Made from your own pictures: yours.", help="what `lapcvae models` shows")
@@ -281,6 +348,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)
+    if not (args.model or args.finder):
+        parser.error("give a model, a --finder, or both")
     try:
         print(f"The bundle is in {export(args)}")
     except LapcvaeError as error:

@@ -53,6 +53,15 @@ class Level:
 
 
 @dataclass(frozen=True)
+class FinderFiles:
+    """The graphs of a bundle's face finder, and the confidence from which what it finds is a face."""
+
+    find: str
+    refine: str
+    threshold: float
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A verified bundle. `name` is its folder's: what users ask for; `hash` identifies its content."""
 
@@ -64,10 +73,18 @@ class Bundle:
     licence: str
     hash: str
     manifest: dict
+    # None: the model finds no faces by itself.
+    finder: FinderFiles | None = None
 
     @property
     def K(self) -> int:
         return len(self.levels) - 1
+
+    @property
+    def graphs(self) -> list[str]:
+        """The files of all graphs."""
+        names = [name for level in self.levels for name in (level.encode, level.decode)]
+        return names + ([self.finder.find, self.finder.refine] if self.finder else [])
 
     @property
     def eyes(self) -> tuple[float, float] | None:
@@ -114,10 +131,9 @@ def open_bundle(folder: Path) -> Bundle:
     folder = Path(folder)
     bundle = describe(folder)
     files = _files(folder, bundle.manifest)
-    for level in bundle.levels:
-        for name in (level.encode, level.decode):
-            if name not in files:
-                raise _broken(folder, f"the graph {name} is not in its list of files")
+    for name in bundle.graphs:
+        if name not in files:
+            raise _broken(folder, f"the graph {name} is not in its list of files")
     for name, (size, digest) in files.items():
         _verify(folder, name, size, digest)
     return bundle
@@ -210,8 +226,17 @@ class _Reader:
         # What it was exported as; a copied or renamed folder goes by its own name.
         self.text(m, "name")
         return Bundle(
-            self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m
-        )
+            self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
+            self.finder(m.get("finder")),
+        )  # fmt: skip
+
+    def finder(self, entry) -> FinderFiles | None:
+        if entry is None:
+            return None
+        threshold = entry.get("threshold") if isinstance(entry, dict) else None
+        if not isinstance(threshold, float) or not 0 < threshold < 1:
+            raise _broken(self.folder, f"its finder's threshold is {threshold!r} in place of a number between 0 and 1")
+        return FinderFiles(self.text(entry, "find"), self.text(entry, "refine"), threshold)
 
     def level(self, k: int, entry, size: int) -> Level:
         if not isinstance(entry, dict) or not isinstance(entry.get("groups"), list) or not entry["groups"]:

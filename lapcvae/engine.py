@@ -112,32 +112,38 @@ def _session_options():
 
 
 def open_session(bundle: Bundle, name: str, provider: str):
-    """A session for one graph of the bundle, after its inputs and outputs were compared with the contract."""
-    import onnxruntime
-
-    file = bundle.folder / name
-    try:
-        # From bytes: a graph given as bytes has no folder that external data could be read from.
-        session = onnxruntime.InferenceSession(
-            file.read_bytes(), _session_options(), providers=[provider] if provider == CPU else [provider, CPU]
-        )
-    except Exception as error:  # onnxruntime's own exception types are not public
-        raise _broken(bundle.folder, f"onnxruntime refuses the graph {name} ({_first_line(error)})") from error
-    _check_contract(bundle, name, session)
-    return session
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-def _check_contract(bundle: Bundle, name: str, session) -> None:
+    """A session for one graph of a level, after its inputs and outputs were compared with the contract."""
+    session = load_session(bundle, name, provider)
     level, decodes = next(
         (level, name == level.decode) for level in bundle.levels if name in (level.encode, level.decode)
     )
     coarsest, count = level.k == bundle.K, len(level.groups)
     inputs = graphs.decode_inputs(coarsest, count) if decodes else graphs.encode_inputs(coarsest)
     outputs = graphs.DECODE_OUTPUTS if decodes else graphs.encode_outputs(count)
+    check_contract(bundle, name, session, *({n: _shape(bundle, level, n) for n in names} for names in (inputs, outputs)))
+    return session
+
+
+def load_session(bundle: Bundle, name: str, provider: str):
+    """A session for one graph of the bundle, whatever its inputs and outputs."""
+    import onnxruntime
+
+    file = bundle.folder / name
+    try:
+        # From bytes: a graph given as bytes has no folder that external data could be read from.
+        return onnxruntime.InferenceSession(
+            file.read_bytes(), _session_options(), providers=[provider] if provider == CPU else [provider, CPU]
+        )
+    except Exception as error:  # onnxruntime's own exception types are not public
+        raise _broken(bundle.folder, f"onnxruntime refuses the graph {name} ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def check_contract(bundle: Bundle, name: str, session, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> None:
+    """Names, types and shapes; None in a shape means any number. A fixed dimension of the graph has to be the wanted one."""
     for what, wanted, found in (
         ("inputs", inputs, session.get_inputs()), ("outputs", outputs, session.get_outputs()),
     ):  # fmt: skip
@@ -147,17 +153,14 @@ def _check_contract(bundle: Bundle, name: str, session) -> None:
         for f in found:
             if f.type != "tensor(float)":
                 raise _broken(bundle.folder, f"{f.name} of {name} is a {f.type} in place of tensor(float)")
-            _check_shape(bundle, name, level, f)
-
-
-def _check_shape(bundle: Bundle, name: str, level: Level, value) -> None:
-    """Fixed dimensions of a graph have to be those that the manifest leads to."""
-    wanted = _shape(bundle, level, value.name)
-    fits = len(value.shape) == len(wanted) and all(
-        not isinstance(have, int) or have == want or want is None for have, want in zip(value.shape, wanted)
-    )
-    if not fits:
-        raise _broken(bundle.folder, f"{value.name} of {name} has the shape {value.shape}, the manifest says {wanted}")
+            shape = wanted[f.name]
+            fits = len(f.shape) == len(shape) and all(
+                not isinstance(have, int) or have == want or want is None for have, want in zip(f.shape, shape)
+            )
+            if not fits:
+                raise _broken(
+                    bundle.folder, f"{f.name} of {name} has the shape {f.shape}, the manifest says {shape}"
+                )
 
 
 def _shape(bundle: Bundle, level: Level, name: str) -> tuple:

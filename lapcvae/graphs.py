@@ -1,9 +1,12 @@
-"""The names and shapes of a level's graphs: the one contract between export and engine.
+"""The names and shapes of a bundle's graphs: the one contract between export and engine.
 
 `encode`: x_k and, at the finer levels, u (N x 3 x H x W); at the coarsest, painted and trust (N x 1 x H x W). Out:
 mu_i, log_sigma_i per group i. `decode`: per group z_i, mask_i, eps_i; temperature (1); at the finer levels also u, trust
 and statistics (mu and log sigma of level k+1's last group). Inside: z = mask (mu_p + T sigma_p eps) + (1 - mask) z, the
 prior being the graph's own. Out: x_k. All float32, pictures sRGB in [0, 1].
+
+A bundle may have a finder (`lapcvae.finder`): `find`, picture N x 3 x H x W -> maps N x 5 x H/8 x W/8, and `refine`,
+crops N x 3 x 64 x 64 -> changes N x 5.
 """
 
 from __future__ import annotations
@@ -23,3 +26,6 @@ def decode_inputs(coarsest: bool, groups: int) -> list[str]:
 
 
 DECODE_OUTPUTS = ["x_k"]
+
+FIND_INPUT, FIND_OUTPUT = "picture", "maps"
+REFINE_INPUT, REFINE_OUTPUT = "crops", "changes"

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from . import bundle, compose, edit, fit, pyramid
-from .engine import Engine
+from .engine import CPU, Engine
+from .finder import Finder
 from .protocol.errors import Cancelled, LapcvaeError
 from .protocol.geometry import Box, Frame
 from .protocol.host import Host
@@ -25,6 +26,8 @@ from .protocol.messages import (
     CoarseRequest,
     Done,
     EditRequest,
+    FindRequest,
+    Found,
     Photo,
     Prepared,
     Status,
@@ -67,6 +70,7 @@ class Service:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.threads = threads or cores
         self._engines: dict[tuple[Path, str], Engine] = {}
+        self._finders: dict[Path, tuple[bundle.Bundle, Finder]] = {}
         self._encoded: OrderedDict[tuple[str, str], edit.EncodedPhoto] = OrderedDict()
         self._lock = threading.Lock()
         self.photos_encoded = 0
@@ -79,6 +83,8 @@ class Service:
             return Done()
         if isinstance(request, CoarseRequest):
             return self._coarse(request, host, times)
+        if isinstance(request, FindRequest):
+            return self._find(request, host, times)
         if isinstance(request, EditRequest):
             return self._edit(request, host, times)
         raise LapcvaeError(f"The request {type(request).__name__} is not known.", "Update LapCVAE.")
@@ -101,7 +107,23 @@ class Service:
                 self._engines[folder, device] = Engine(bundle.open_bundle(folder), device)
             return self._engines[folder, device]
 
-    # --- the two requests ---
+    def finder(self, name: str) -> tuple[bundle.Bundle, Finder]:
+        """The finder of a bundle, with the bundle. Always on the CPU: it takes no longer than the way to a GPU."""
+        folder = bundle.find(name, self.models)
+        with self._lock:
+            if folder not in self._finders:
+                opened = bundle.open_bundle(folder)
+                self._finders[folder] = opened, Finder.open(opened, CPU)
+            return self._finders[folder]
+
+    # --- the requests ---
+
+    def _find(self, request: FindRequest, host: Host, times: Times) -> Done:
+        opened, finder = self.finder(request.model)
+        faces = finder.faces(from_array(request.picture), request.box, request.region)
+        host.result(Found(tuple(f.frame for f in faces), tuple(f.confidence for f in faces), opened.name))
+        times.mark("done")
+        return Done({"times": times.stages})
 
     def _coarse(self, request: CoarseRequest, host: Host, times: Times) -> Done:
         engine = self.engine(request.model, "cpu")

@@ -35,6 +35,7 @@ from .protocol.messages import (
     Done,
     EditRequest,
     Failure,
+    FindRequest,
     Hello,
     Pixels,
     PixelsWanted,
@@ -260,7 +261,7 @@ class Server:
         if isinstance(message, Shutdown):
             self._stopping.set()
             return Done()
-        if isinstance(message, (StatusRequest, CoarseRequest, EditRequest)):
+        if isinstance(message, (StatusRequest, FindRequest, CoarseRequest, EditRequest)):
             return self._handle(message, RemoteHost(sock))
         raise ProtocolError(f"{type(message).__name__} arrived where a request belongs.")
 

@@ -31,6 +31,8 @@ from lapcvae.protocol.messages import (
     Done,
     EditRequest,
     Failure,
+    FindRequest,
+    Found,
     Hello,
     Painting,
     Photo,
@@ -52,6 +54,7 @@ FRAME = Frame(320.0, 240.25, 200.0, -8.5)
 FLOATS = Array("f4", (2, 3), struct.pack("<6f", *range(6)))
 BYTES = Array("u1", (2, 2, 4), bytes(range(16)))
 NOTHING = Array("f8", (0, 7), b"")
+SMALL = Array("u1", (2, 3, 3), bytes(range(18)))
 FACTS = {"times": {"all": 0.25}, "list": [1, None, True, "ü", []]}
 
 SAMPLES = [
@@ -64,6 +67,10 @@ SAMPLES = [
     EditRequest(PHOTO, FRAME, 3, Painting("strokes", "f4"), model="faces", device="cpu", selection=True),
     Prepared(Box(0, 0, 2, 3), FLOATS, 2, 5.8, "faces", "cd", "CPUExecutionProvider", "no GPU: “none found”"),
     Variant(7, 8, BYTES),
+    FindRequest(SMALL, Box(40, 20, 300, 200), Box(50, 60, 70, 80), "faces"),
+    FindRequest(SMALL, Box(40, 20, 300, 200)),
+    Found((FRAME, Frame(1.5, 2.5, 3.5)), (0.75, 0.5), "faces"),
+    Found((), (), "faces"),
     PixelsWanted("photo", Box(-5, -6, 70, 80)),
     Pixels(NOTHING),
     ColoursWanted("model", FLOATS),

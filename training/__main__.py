@@ -1,4 +1,4 @@
-"""`python -m training train|evaluate|suite|faces|weights`."""
+"""`python -m training train|evaluate|suite|finder|faces|weights`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import config, evaluate, faces, loop, lpips
+from . import config, evaluate, faces, finder, loop, lpips
 from .suite import command as suite
 
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, module, text in (
         ("evaluate", evaluate, "measure a model on pictures"),
         ("suite", suite, "try edits that people want on photographs"),
+        ("finder", finder, "train a face finder on the same pictures"),
         ("faces", faces, "make synthetic faces to train on"),
         ("weights", lpips, "fetch the weights of LPIPS"),
     ):

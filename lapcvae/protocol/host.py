@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .geometry import Box
-from .messages import Array, Coarse, Prepared, Variant
+from .messages import Array, Coarse, Found, Prepared, Variant
 
 
 class Host(Protocol):
@@ -19,7 +19,7 @@ class Host(Protocol):
 
     def progress(self, done: float, text: str) -> None: ...
 
-    def result(self, message: Coarse | Prepared | Variant) -> None: ...
+    def result(self, message: Coarse | Found | Prepared | Variant) -> None: ...
 
     def cancelled(self) -> bool:
         """Whether the user wants no more variants. Cheap; asked before each."""

@@ -18,6 +18,8 @@ MOST_VARIANTS = 64
 # A pixel of a coarse painting counts as painted when it differs from what was shown by more than this share of full
 # scale: the layer's own format may round both.
 LEAST_PAINT = 2.5 / 255
+# More pixels than this tell the finder nothing more.
+LARGEST_LOOK = 512
 
 
 def _require(condition: bool, cause: str, remedy: str = "") -> None:
@@ -230,6 +232,51 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class FindRequest:
+    """Where are faces? Result: one `Found`.
+
+    `picture`: H x W x 3 u1 sRGB, at most LARGEST_LOOK a side: what the photo shows over `box`, reduced. That may be the
+    whole photo, or the surroundings of a selection at a better resolution.
+    """
+
+    picture: Array
+    box: Box
+    # Photo pixels, about a face: look only here, and also whether its own square is the face's frame.
+    region: Box | None = None
+    model: str = ""
+
+    def __post_init__(self):
+        shape = self.picture.shape
+        _require(
+            self.picture.dtype == "u1" and len(shape) == 3 and shape[2] == 3,
+            f"Faces cannot be looked for in an array of shape {shape} and type {self.picture.dtype}.",
+        )
+        _require(
+            1 <= min(shape[:2]) and max(shape[:2]) <= LARGEST_LOOK,
+            f"Faces cannot be looked for in a picture of {shape[1]} x {shape[0]} pixels.",
+            f"Reduce it to {LARGEST_LOOK} pixels a side.",
+        )
+        _require(not self.box.empty, "Faces cannot be looked for in an empty box.")
+        _require(
+            self.region is None or not self.region.intersection(self.box).empty,
+            f"The region {self.region} is not in the picture.",
+            "Select a part of the picture with the face in it.",
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """The faces that were found, best first: `frames` in photo pixels, and how sure each is (0 to 1)."""
+
+    frames: tuple[Frame, ...]
+    confidences: tuple[float, ...]
+    model: str
+
+    def __post_init__(self):
+        _require(len(self.frames) == len(self.confidences), "There is not one confidence for every frame.")
+
+
+@dataclass(frozen=True)
 class StatusRequest:
     """What the worker is: version, process, provider, models, cached photos. Result: one `Status`."""
 
@@ -318,7 +365,7 @@ class Failure:
 MESSAGES = {
     cls.__name__: cls
     for cls in (
-        Hello, StatusRequest, Status, CoarseRequest, Coarse, EditRequest, Prepared, Variant, PixelsWanted, Pixels,
-        ColoursWanted, Colours, Progress, Cancel, Shutdown, Done, Failure,
+        Hello, StatusRequest, Status, FindRequest, Found, CoarseRequest, Coarse, EditRequest, Prepared, Variant,
+        PixelsWanted, Pixels, ColoursWanted, Colours, Progress, Cancel, Shutdown, Done, Failure,
     )
 }  # fmt: skip
