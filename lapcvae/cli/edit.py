@@ -203,7 +203,8 @@ class Writer:
         settings = self.job.settings
         title = (
             f"{self.job.photo.name}   level {report['level']}   seed {settings.seed}   "
-            f"temperature {settings.temperature:g}   realism {settings.realism:g}   structure {settings.structure:g}   {report['model']['name']}"
+            f"temperature {settings.temperature:g}   realism {settings.realism:g}   "
+            f"structure {settings.structure:g}   {report['model']['name']}"
         )
         self._sheet.write(self.job.out / SHEET, title, [
             ("photo, outline: what changes", outlined), ("painting", painted), *self.cells
