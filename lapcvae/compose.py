@@ -208,10 +208,10 @@ class WarpUp:
 # --- the mask and its box ---
 
 
-def close_mask_at_frame(m: np.ndarray, frame: Frame, photo: Size) -> np.ndarray:
-    """m falls to 0 at those edges of the square beyond which the photo goes on (two model pixels)."""
+def close_mask_at_frame(m: np.ndarray, frame: Frame, photo: Size, width: float = 2.0) -> np.ndarray:
+    """m falls to 0 across `width` model pixels (at least 2) at those edges of the square beyond which the photo goes on."""
     size = m.shape[0]
-    ramp = np.clip((np.arange(size) - 0.5) / 2.0, 0, 1)
+    ramp = np.clip((np.arange(size) - 0.5) / max(width, 2.0), 0, 1)
     half = frame.side / 2
     open_ = (True, True, True, True)
     if is_upright(frame):

@@ -3,9 +3,10 @@
 Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcvae.pyramid` and `lapcvae.graphs`.
 
 1. The photo is encoded once: b_k and the posterior of every level (`EncodedPhoto`).
-2. The painted level j: `x_j = b_j + D(painted - shown)`, pulled towards a real face by the coarsest level's denoising
-   VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo with this paint in it is,
-   and a sample can be made to agree with it without ringing.
+2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
+   is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost), pulled towards a real face by the
+   coarsest level's denoising VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo
+   with this paint in it is, and a sample can be made to agree with it without ringing.
 3. Each finer level: `z = prior + T sigma eps` inside S, the photo's posterior outside; decode; the photo back outside S.
    Inside S too the photo's posterior can stay, wholly or in part (`structure`): its detail in the painting's colours.
 4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
@@ -23,6 +24,10 @@ from .protocol.errors import LapcvaeError
 
 # Share of the square that has to be painted before the latents that every cell shares are drawn anew.
 GLOBAL_SHARE = 0.5
+# What is drawn anew even under the thinnest paint, so that variants differ.
+LEAST_ANEW = 0.2
+# Variance of the shown picture (full scale 1) below which it has no structure that paint could keep.
+FLAT = (2 / 255) ** 2
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
 
@@ -66,13 +71,15 @@ def reconstruct(engine: Engine, encoded: EncodedPhoto, temperature: float = 0.0,
 
 @dataclass(frozen=True)
 class Paint:
-    """What was painted at level j (m x m cells): `change`, D(painted - shown), m x m x 3; `erased`,
-    share of each cell to invent freely, m x m; `cover`, painted share of each model pixel, S x S."""
+    """What was painted at level j (m x m cells): `change`, what it does to b_j, m x m x 3; `erased`, share of each cell to
+    invent freely, m x m; `cover`, painted share of each model pixel, S x S; `opaque`, how much of what the photo shows
+    there is covered, S x S: 0 for a tint, 1 for flat colour."""
 
     level: int
     change: np.ndarray
     erased: np.ndarray
     cover: np.ndarray
+    opaque: np.ndarray
 
     @property
     def empty(self) -> bool:
@@ -116,6 +123,36 @@ class Masks:
     weight: list[np.ndarray]
 
 
+def opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: int) -> np.ndarray:
+    """How much of `shown`'s structure `change` takes away, S x S in 0..1; `change`, `shown`: S x S x 3, where `cover` > 0.
+
+    Paint over a picture is `shown + a (colour - shown)`, so the change follows the picture by -a: the slope of a regression
+    in a window of `radius` pixels around, over what is painted. A tint adds a colour and has none.
+    """
+    painted = (cover > 0).astype(np.float32)
+    weight = np.maximum(_window_sum(painted, radius), 1e-6)
+
+    def mean(values):
+        return _window_sum(values * painted, radius) / weight
+
+    covariance, variance = np.zeros_like(cover), np.full_like(cover, FLAT)
+    for c in range(3):
+        middle = mean(shown[:, :, c])
+        covariance += mean(change[:, :, c] * shown[:, :, c]) - mean(change[:, :, c]) * middle
+        variance += np.maximum(mean(shown[:, :, c] ** 2) - middle**2, 0)
+    return np.clip(-covariance / variance, 0, 1) * painted
+
+
+def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
+    """Sum over (2 radius + 1)^2 neighbours, S x S; 0 beyond."""
+    for axis in (0, 1):
+        widths = [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]
+        total = np.cumsum(np.pad(values.astype(np.float64), widths), axis=axis)
+        n = values.shape[axis]
+        values = np.take(total, np.arange(n) + 2 * radius + 1, axis) - np.take(total, np.arange(n), axis)
+    return values.astype(np.float32)
+
+
 def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0) -> Masks:
     size, K = engine.bundle.size, engine.bundle.K
     cell = float(1 << paint.level)
@@ -130,7 +167,10 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
         level = engine.bundle.levels[k]
         block = 1 << k
         touched = m.reshape(size // block, block, size // block, block).max((1, 3)) > 0
-        s.append([(1 - np.float32(structure)) * _latent_mask(touched, painted, group, level.size) for group in level.groups])
+        opaque = np.maximum(paint.opaque, LEAST_ANEW * painted)
+        opaque = opaque.reshape(size // block, block, size // block, block).max((1, 3))
+        s.append([(1 - np.float32(structure)) * _latent_mask(touched, opaque, painted, group, level.size)
+                  for group in level.groups])  # fmt: skip
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
         fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
         weight.append(fade[:, :, None].astype(np.float32))
@@ -142,14 +182,22 @@ def _block_mean(values: np.ndarray, block: int) -> np.ndarray:
     return values.reshape(n, block, n, block).mean((1, 3))
 
 
-def _latent_mask(touched: np.ndarray, painted: np.ndarray, group, size: int) -> np.ndarray:
-    """The cells that are touched, plus one around; a group that all cells share, once half of the square is painted."""
+def _latent_mask(touched: np.ndarray, opaque: np.ndarray, painted: np.ndarray, group, size: int) -> np.ndarray:
+    """The cells that are touched, plus one around, each with the opacity of the paint that is nearest; a group that all
+    cells share, once half of the square is painted."""
     if group.kind != "grid":
-        return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE), np.float32)
+        return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE) * opaque.max(), np.float32)
     n = size // group.stride
-    cells = np.pad(touched.reshape(n, group.stride, n, group.stride).max((1, 3)), 1)
-    grown = np.lib.stride_tricks.sliding_window_view(cells, (3, 3)).max((2, 3))
-    return grown[None, None].astype(np.float32)
+    cells = _grown(touched.reshape(n, group.stride, n, group.stride).max((1, 3)))
+    share = _grown(opaque.reshape(n, group.stride, n, group.stride).max((1, 3)))
+    while (missing := cells & (share == 0)).any():
+        share = np.where(missing, _grown(share), share)
+    return (share * cells)[None, None].astype(np.float32)
+
+
+def _grown(cells: np.ndarray) -> np.ndarray:
+    """The largest of each cell and the eight around it."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(cells, 1), (3, 3)).max((2, 3))
 
 
 def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
@@ -182,6 +230,8 @@ class Plan:
     temperature: float
     seed: int
     statistics: np.ndarray = None
+    # How much of the photo's detail above the model's resolution has to go, S x S x 1.
+    anew: np.ndarray = None
     # Per level finer than j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
 
@@ -200,7 +250,8 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
     wanted = _realistic(plan) if realism or paint.erased.any() else painted_j
     trust = tuple(_trust(plan, k) for k in range(paint.level))
-    return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust)
+    anew = ((1 - structure) * paint.opaque * np.minimum(paint.cover, 1))[:, :, None].astype(np.float32)
+    return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust, anew=anew)
 
 
 def _trust(plan: Plan, k: int) -> np.ndarray:

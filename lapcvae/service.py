@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -264,13 +264,15 @@ def _checked(array: Array, box: Box, channels: int) -> np.ndarray:
     return from_array(array)
 
 
+def shown_square(b_j: np.ndarray, j: int, style: str) -> np.ndarray:
+    """What is painted on, at the model's size, S x S x 3."""
+    return pyramid.enlarge(b_j, j) if style == "smooth" else np.repeat(np.repeat(b_j, 1 << j, 0), 1 << j, 1)
+
+
 def show(b_j: np.ndarray, j: int, style: str, frame: Frame, box: Box, size: int) -> np.ndarray:
     """What is painted on: level j at the photo's size over `box`, H x W x 4, alpha 0 outside a turned square."""
     warp = compose.WarpUp(frame, size, box)
-    if style == "smooth":
-        shown = warp(pyramid.enlarge(b_j, j))
-    else:
-        shown = warp.linear(np.repeat(np.repeat(b_j, 1 << j, 0), 1 << j, 1))
+    shown = (warp if style == "smooth" else warp.linear)(shown_square(b_j, j, style))
     alpha = np.ones(shown.shape[:2], np.float32)
     if not compose.is_upright(frame):
         alpha = compose.inside_square(frame, box)
@@ -298,7 +300,7 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
     cover = fine[:, :, 3]
     level = _check_level(engine, request.level) if request.level else edit.coarsest_fitting_level(cover, engine.bundle.K)
     difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
-    return _paint(level, difference, np.zeros_like(cover), cover)
+    return _paint(level, difference, np.zeros_like(cover), cover, cover)
 
 
 def _read_coarse(
@@ -321,7 +323,7 @@ def _read_coarse(
     nothing = np.zeros((size, size), np.float32)
     part = _bounds(_different(rgba, shown)) if painting.scale == 1 else np.s_[:, :]
     if part is None:
-        return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing)
+        return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing, nothing)
     was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
     alpha = now[:, :, 3:]
     touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
@@ -336,7 +338,11 @@ def _read_coarse(
     planes = np.zeros((box.height, box.width, 5), np.float32)
     planes[part] = change * touched[:, :, None]
     fine = compose.warp_down(planes, box, frame, size)
-    return _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4])
+    seen = shown_square(b_j, level, painting.style)
+    opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
+    paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque)
+    covered = pyramid.reduce((opaque * np.minimum(fine[:, :, 4], 1))[:, :, None], level)
+    return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))
 
 
 def _gray(host: Host, shown: np.ndarray) -> np.ndarray:
@@ -375,14 +381,16 @@ def shown_picture(b_j: bytes, level: int, style: str, frame: Frame, box: Box, si
     return compose.to_native(show(picture, level, style, frame, box, size), np.dtype(dtype))
 
 
-def _paint(level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray) -> edit.Paint:
+def _paint(
+    level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray, opaque: np.ndarray
+) -> edit.Paint:
     """From model pixels (S x S ...) to the cells of the level."""
     # Averages of nothing painted are 0 up to rounding; anything else is at least a hair's breadth of paint.
     cover = np.where(cover > 1e-4, cover, 0).astype(np.float32)
     n = cover.shape[0] >> level
     change = pyramid.reduce(np.where(cover[:, :, None] > 0, difference, 0).astype(np.float32), level)
     cells = erased.reshape(n, 1 << level, n, 1 << level).mean((1, 3))
-    return edit.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover)
+    return edit.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque)
 
 
 class Canvas:
@@ -392,7 +400,7 @@ class Canvas:
         self.engine, self.host, self.request, self.plan = engine, host, request, plan
         size, frame, photo = engine.bundle.size, request.frame, request.photo
         self.enlargement = frame.side / size
-        m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size)
+        m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size, (1 << plan.paint.level) / 2)
         cell = self.enlargement * (1 << plan.paint.level)
         self.box = compose.box_of(m, frame, photo.size, margin=cell)
         self.dtype = compose.DTYPES[photo.format.dtype]
@@ -453,7 +461,7 @@ class Canvas:
             return self.native
         out = self.warp(change * self.scale)
         out += self.photo
-        gone = compose.fade(change)
+        gone = np.maximum(compose.fade(change), self.plan.anew)
         out -= self.warp.linear(gone) * self.detail
         if self.field is not None:
             # Grain as the photo has it at the tone that is there now.

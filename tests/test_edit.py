@@ -186,7 +186,7 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
     cover = np.zeros((64, 64), np.float32)
     cover[16:40, 24:56] = 1
     change = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15), level)
-    paint = edit.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover)
+    paint = edit.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, cover)
     plan = edit.make_plan(engine, encoded, paint, realism=0.0, temperature=1.0, grow=1.0, seed=1)
     wanted = encoded.b[level] + change
     for index in range(3):
