@@ -20,7 +20,7 @@ SUITES = {"gimp-3.0": "trixie", "gimp-3.2": "forky"}
 REQUIREMENTS = PROJECT / "requirements" / "runtime.txt"
 CACHE = Path(os.environ.get("LAPCVAE_ROOTS") or Path.home() / ".cache" / "lapcvae-roots")
 END = "THE BATCH REACHED ITS END"
-TIMEOUT = 300
+TIMEOUT = 600
 
 
 @dataclass(frozen=True)
