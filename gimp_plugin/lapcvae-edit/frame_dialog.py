@@ -19,7 +19,7 @@ from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_c
 import models
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
-from lapcvae.protocol.messages import Coarse
+from lapcvae.protocol.messages import LARGEST_LOOK, Coarse, FindRequest
 
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1
@@ -64,16 +64,18 @@ def first_frame(image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer) -> F
     """Where the frame is when the dialog opens, by what the image tells."""
     coarse = selected if records.coarse_record(selected) else next(iter(chosen.coarse_layers(image, photo)), None)
     record = records.coarse_record(coarse) if coarse else None
-    size = Size(photo.get_width(), photo.get_height())
-    if record and (record.source.width, record.source.height) != (size.width, size.height):
-        record = None
+    frame = None
+    # Where the coarse layer lies now may not be known any more; then it says nothing.
+    with contextlib.suppress(LapcvaeError):
+        frame = places.place(record, coarse, photo, image).frame if record else None
+    return proposed_frame(Size(photo.get_width(), photo.get_height()), frame, selected(image, photo)).rounded(DIGITS)
+
+
+def selected(image: Gimp.Image, photo: Gimp.Layer) -> Box | None:
+    """The selection's box in photo pixels; None where nothing is selected."""
     _, anything, left, top, right, bottom = Gimp.Selection.bounds(image)
-    _, x, y = photo.get_offsets()
-    return proposed_frame(
-        size,
-        record.present_frame(coarse, photo) if record else None,
-        Box(left - x, top - y, right - left, bottom - top) if anything else None,
-    ).rounded(DIGITS)
+    x, y = layers.offsets(photo)
+    return Box(left - x, top - y, right - left, bottom - top) if anything else None
 
 
 def eyes_of_path(image: Gimp.Image, photo: Gimp.Layer) -> list[tuple[float, float]]:
@@ -108,6 +110,8 @@ class FrameDialog:
         self._trouble: LapcvaeError | None = None
         self._host: background.MainThreadHost | None = None
         self._made: tuple[commands.Task, Coarse] | None = None
+        # Those that were found, the next one to show first.
+        self._faces: list[Frame] = []
         self._filling = False
         self._dialog, box = dialogs.dialog(
             NAME, "Make Coarse Layer", ("cancel", "_Cancel", Gtk.ResponseType.CANCEL), ("ok", "_OK", Gtk.ResponseType.OK)
@@ -194,15 +198,19 @@ class FrameDialog:
         self._place = _named(Gtk.ToggleButton(label="Place by _Eyes", use_underline=True), "place")
         self._place.set_tooltip_text("Click both eyes in the photo, in either order")
         self._place.connect("toggled", self._on_place)
+        find = _named(Gtk.Button(label="F_ind Face", use_underline=True), "find")
+        find.set_tooltip_text("Let the model look for a face, in the selection if there is one; press again for the next")
+        find.connect("clicked", self._on_find)
         path = _named(Gtk.Button(label="_From Path", use_underline=True), "path")
         path.set_tooltip_text("Take the two points of the selected path for the eyes")
         path.connect("clicked", self._on_path)
         reset = _named(Gtk.Button(label="_Reset", use_underline=True), "reset")
         reset.set_tooltip_text("Put the frame back to where it was at first")
         reset.connect("clicked", lambda _: self._set_frame(self._first))
-        buttons = Gtk.Box(spacing=NEAR)
-        for button in (self._place, path, reset):
-            buttons.pack_start(button, True, True, 0)
+        buttons = Gtk.Grid(row_spacing=NEAR, column_spacing=NEAR, column_homogeneous=True)
+        for i, button in enumerate((find, self._place, path, reset)):
+            button.set_hexpand(True)
+            buttons.attach(button, i % 2, i // 2, 1, 1)
         far = farthest(self._size)
         self._spins = [
             self._spin(name, least, most, step)
@@ -278,6 +286,39 @@ class FrameDialog:
         self._canvas.grab_focus()
         self._changed()
 
+    def _on_find(self, _button) -> None:
+        if self._faces:
+            self._show_next_face()
+            return
+        try:
+            model = self._present_model()
+            request = FindRequest(*layers.reduced(self._photo, LARGEST_LOOK), self._region(), model.name)
+        except LapcvaeError as error:
+            self._say(error)
+            return
+        self._wait("Looking for a face")
+        background.start(lambda: models.faces(request), self._found, self._failed)
+
+    def _region(self) -> Box | None:
+        box = selected(self._image, self._photo)
+        there = box.intersection(self._size.box) if box else None
+        return None if there is None or there.empty or there == self._size.box else there
+
+    def _found(self, frames: list[Frame]) -> None:
+        if not self._dialog:
+            return
+        self._wait("")
+        if not frames:
+            self._say(LapcvaeError("No face was found.", "Select the face and try again, or place the frame by its eyes."))
+            return
+        self._faces = frames
+        self._show_next_face()
+
+    def _show_next_face(self) -> None:
+        face = self._faces.pop(0)
+        self._faces.append(face)
+        self._set_frame(face.rounded(DIGITS))
+
     def _on_path(self, _button) -> None:
         try:
             first, second = eyes_of_path(self._image, self._photo)
@@ -292,6 +333,7 @@ class FrameDialog:
 
     def _on_model(self, _combo) -> None:
         if not self._filling:
+            self._faces = []
             self._fill_levels()
             self._on_choice()
 

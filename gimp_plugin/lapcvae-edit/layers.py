@@ -96,6 +96,15 @@ def read_srgb(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     return _by_tables(tables, native, SRGB_ALPHA["f4"], name, dtype, to_srgb=True)
 
 
+def reduced(layer: Gimp.Layer, most: int) -> tuple[Array, Box]:
+    """H x W x 3 u1 sRGB of the whole layer, at most `most` pixels a side, and the box (all of the layer) that it shows."""
+    box = Box(0, 0, layer.get_width(), layer.get_height())
+    scale = min(1.0, most / max(box.width, box.height))
+    small = Box(0, 0, max(1, int(box.width * scale)), max(1, int(box.height * scale)))
+    data = layer.get_buffer().get(_rectangle(small), scale, "R'G'B' u8", Gegl.AbyssPolicy.CLAMP)
+    return Array("u1", (small.height, small.width, 3), data), box
+
+
 def read_mask(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     """H x W x 1 of a mask, channel or selection over `box`, full scale = 1; 0 beyond it. `dtype`: "u1", "u2", "f4"."""
     return _read(drawable, box, MASK_FORMATS[dtype], dtype, 1, Gegl.AbyssPolicy.NONE)
