@@ -16,7 +16,9 @@ from frame_canvas import FrameCanvas
 from gi.repository import Gimp, Gtk
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes, proposed_frame
 
+import layers
 import models
+import places
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
 from lapcvae.protocol.messages import LARGEST_LOOK, Coarse, FindRequest
