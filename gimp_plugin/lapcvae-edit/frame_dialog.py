@@ -10,15 +10,15 @@ import background
 import chosen
 import commands
 import dialogs
+import layers
+import places
 import records
 from dialogs import FAR, NEAR
 from frame_canvas import FrameCanvas
 from gi.repository import Gimp, Gtk
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes, proposed_frame
 
-import layers
 import models
-import places
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
 from lapcvae.protocol.messages import LARGEST_LOOK, Coarse, FindRequest
@@ -70,10 +70,10 @@ def first_frame(image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer) -> F
     # Where the coarse layer lies now may not be known any more; then it says nothing.
     with contextlib.suppress(LapcvaeError):
         frame = places.place(record, coarse, photo, image).frame if record else None
-    return proposed_frame(Size(photo.get_width(), photo.get_height()), frame, selected(image, photo)).rounded(DIGITS)
+    return proposed_frame(Size(photo.get_width(), photo.get_height()), frame, selection_box(image, photo)).rounded(DIGITS)
 
 
-def selected(image: Gimp.Image, photo: Gimp.Layer) -> Box | None:
+def selection_box(image: Gimp.Image, photo: Gimp.Layer) -> Box | None:
     """The selection's box in photo pixels; None where nothing is selected."""
     _, anything, left, top, right, bottom = Gimp.Selection.bounds(image)
     x, y = layers.offsets(photo)
@@ -302,7 +302,7 @@ class FrameDialog:
         background.start(lambda: models.faces(request), self._found, self._failed)
 
     def _region(self) -> Box | None:
-        box = selected(self._image, self._photo)
+        box = selection_box(self._image, self._photo)
         there = box.intersection(self._size.box) if box else None
         return None if there is None or there.empty or there == self._size.box else there
 
