@@ -314,8 +314,9 @@ def measure_grain(detail: np.ndarray, tone: np.ndarray, calm: np.ndarray, count:
     if not strongest.any():
         return Grain(strongest.astype(np.float32), np.ones(TONES, np.float32))
     share = found[strongest > 0] / strongest[strongest > 0, None]
-    # Tones that are nowhere to be seen take their neighbours' share.
-    by_tone = np.interp(np.arange(TONES), np.flatnonzero(seen), share.mean(0)[seen])
+    # Tones that are nowhere to be seen (dark glasses, say) take the least: their neighbours may be hair.
+    by_tone = np.where(seen, 0.0, share.mean(0)[seen].min())
+    by_tone[seen] = share.mean(0)[seen]
     return Grain(strongest.astype(np.float32), by_tone.astype(np.float32))
 
 
