@@ -365,3 +365,39 @@ def test_noise_has_the_moments_of_a_gaussian_and_depends_on_its_key():
     assert np.all(np.abs(np.array(moments) - [0, 1, 0, 3]) < errors)
     assert np.array_equal(noise.gaussian((10,), 1, 2, 3), noise.gaussian((400_000,), 1, 2, 3)[:10])
     assert abs(np.corrcoef(values[:10_000], noise.gaussian((10_000,), 1, 2, 4))[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_opacity_of_paint_is_how_much_of_the_structure_it_takes_away(alpha):
+    shown = toy.portrait(64, 64)[:, :, :3].astype(np.float32) / 255
+    cover = np.zeros((64, 64), np.float32)
+    cover[10:50, 12:52] = 1
+    tint = np.array([0.05, -0.1, 0.2], np.float32)
+    # Alpha 0: a tint alone, which keeps all structure.
+    change = (alpha * (np.float32(0.4) - shown) + (alpha == 0) * tint) * cover[:, :, None]
+    found = edit.opacity(change, shown, cover, 8)
+    assert (found[cover == 0] == 0).all()
+    # The part of the variance that counts as flat is a few hundredths.
+    assert np.abs(np.median(found[cover > 0]) - alpha) < 0.05
+
+
+@pytest.mark.parametrize("style", ["smooth", "blocks"])
+def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(one_service, engine, style):
+    pixels = photo_of().pixels.copy()
+    # Something with edges, such as the rim of glasses.
+    pixels[86:94] = 20
+    photo = PhotoFile(pixels, "TIFF")
+    coarse = coarse_file(one_service, photo, UPRIGHT, 2, style)
+    rgba = coarse.shown(512).copy()
+    rgba[100:400, 100:400, :3] = (150, 100, 80)
+    painting = CoarseOverPhoto(coarse, rgba)
+    host = FileHost(photo, Colours(photo), painting)
+    request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
+    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    paint = service.read_paint(engine, host, request, encoded)
+    # Two cells within the stroke, where the smooth shown picture's own neighbours are painted too.
+    inner = np.s_[6:10, 6:10]
+    painted = (encoded.b[2] + paint.change)[inner]
+    before = np.abs(encoded.b[2][inner] - pyramid.reduce(service.shown_square(encoded.b[2], 2, style), 2)[inner]).max()
+    assert before > 0.02
+    assert np.abs(painted - np.array([150, 100, 80]) / 255).max() < 0.2 * before
