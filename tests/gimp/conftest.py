@@ -86,7 +86,7 @@ class GimpRunner:
             shutil.copytree(self.root / "mnt" / "profile", profile)
         (self.folder / "facts.json").unlink(missing_ok=True)
         (self.folder / "batch.py").write_text(
-            "import json\nFACTS = {}\n"
+            "FACTS = {}\n"
             + "".join(f"exec(compile(open('/mnt/tests/{s}').read(), {s!r}, 'exec'))\n" for s in scripts)
             + f"json.dump(FACTS, open('/mnt/run/facts.json', 'w')); print({END!r}, flush=True)\n"
         )

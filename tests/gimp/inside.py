@@ -1,5 +1,6 @@
 # Runs inside GIMP (see conftest.py): Gimp, Gegl, Gio, GLib are there; what is put into FACTS reaches the test.
 import hashlib
+import json
 import math
 import struct
 import traceback
