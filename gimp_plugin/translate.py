@@ -15,24 +15,27 @@ from pathlib import Path
 PLUG_IN = Path(__file__).resolve().parent / "lapcvae-edit"
 CATALOGS = sorted(PLUG_IN.glob("locale/*/LC_MESSAGES/lapcvae.po"))
 HEADER = (
-    "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\n"
-    "Plural-Forms: nplurals=2; plural=(n != 1);\n"
+    "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\nPlural-Forms: nplurals=2; plural=(n != 1);\n"
 )
 # English text (and its plural, else "") -> translation (and its plurals).
 Catalog = dict[tuple[str, str], tuple[str, ...]]
 
 
-def calls(file: Path) -> list[ast.Call]:
-    """Where the file asks for a translation."""
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    return [n for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in ("_", "ngettext")]
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def calls(tree: ast.AST) -> list[ast.Call]:
+    """Where the code asks for a translation."""
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    return sorted((n for n in found if n.func.id in ("_", "ngettext")), key=lambda n: (n.lineno, n.col_offset))
 
 
 def texts() -> dict[tuple[str, str], list[str]]:
     """Every translatable text, with its plural, and the files that it is in."""
     found: dict[tuple[str, str], list[str]] = {}
     for file in sorted(PLUG_IN.glob("*.py")):
-        for call in sorted(calls(file), key=lambda call: (call.lineno, call.col_offset)):
+        for call in calls(parsed(file)):
             words = [ast.literal_eval(argument) for argument in call.args[:2]]
             files = found.setdefault((words[0], words[1] if len(words) > 1 else ""), [])
             if file.name not in files:
@@ -79,7 +82,7 @@ def _quoted(words: str) -> str:
 
 
 def compiled(catalog: Catalog) -> bytes:
-    """The catalog as gettext reads it: a table of lengths and places of the texts, sorted, one of translations, then both."""
+    """The catalog as gettext reads it: lengths and places of the sorted texts, those of the translations, then both."""
     pairs = sorted(
         ("\0".join(filter(None, key)).encode(), "\0".join(translations).encode())
         for key, translations in catalog.items()
