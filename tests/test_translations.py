@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path.append(str(PROJECT / "gimp_plugin"))
+sys.path.append(str(PROJECT / "gimp_plugin" / "translations"))
 
 import translate  # noqa: E402
 
@@ -155,7 +155,7 @@ def test_mnemonics_of_a_dialog_differ(po, dialog):
 
 def test_compiled_catalog_is_that_of_the_source_and_gettext_reads_it(po):
     catalog, compiled = translate.read(po), po.with_suffix(".mo").read_bytes()
-    assert compiled == translate.compiled(catalog), "run gimp_plugin/translate.py"
+    assert compiled == translate.compiled(catalog), "run gimp_plugin/translations/translate.py"
     said = gettext.GNUTranslations(io.BytesIO(compiled))
     for (words, plural), translations in catalog.items():
         if plural:

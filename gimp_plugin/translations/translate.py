@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Brings the plug-in's catalogs up to date with its texts: python3 gimp_plugin/translate.py
+"""Brings the plug-in's catalogs up to date with its texts: python3 gimp_plugin/translations/translate.py
 
 In every locale/LANGUAGE/LC_MESSAGES/lapcvae.po new texts get an empty translation, to be filled in by hand, and texts that
 are gone are left out; lapcvae.mo, which the plug-in reads, is made of it. For another language, make the folder of
@@ -12,7 +12,7 @@ import ast
 import struct
 from pathlib import Path
 
-PLUG_IN = Path(__file__).resolve().parent / "lapcvae-edit"
+PLUG_IN = Path(__file__).resolve().parents[1] / "lapcvae-edit"
 CATALOGS = sorted(PLUG_IN.glob("locale/*/LC_MESSAGES/lapcvae.po"))
 HEADER = (
     "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\nPlural-Forms: nplurals=2; plural=(n != 1);\n"
