@@ -16,7 +16,7 @@ import places
 import records
 from dialogs import FAR, NEAR
 from frame_canvas import FrameCanvas
-from gi.repository import Gimp, Gtk
+from gi.repository import Gimp, GLib, Gtk
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes, proposed_frame
 from words import _
 
@@ -147,7 +147,8 @@ class FrameDialog:
             if answer == MADE:
                 return self._made
             if answer == Gtk.ResponseType.HELP:
-                help_dialog.show(self._dialog, help_dialog.FRAME)
+                # Later: the next run raises this dialog, which has to come first.
+                GLib.idle_add(help_dialog.show, self._dialog, help_dialog.FRAME)
             elif answer == Gtk.ResponseType.OK:
                 self._make()
             else:
