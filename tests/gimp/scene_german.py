@@ -21,6 +21,12 @@ def words(driver):
 
 
 def look(driver, name):
+    from gi.repository import Gdk
+
+    window = driver.window.get_window()
+    # What lies under another window, GTK does not draw.
+    there = Gdk.pixbuf_get_from_window(window, 0, 0, window.get_width(), window.get_height())
+    driver.facts["drawn"] = any(there.get_pixels())
     driver.facts["words"], driver.facts["cut"] = words(driver)
     driver.facts["size"] = [driver.window.get_allocated_width(), driver.window.get_allocated_height()]
     driver.picture(name)
