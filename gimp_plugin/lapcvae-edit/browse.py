@@ -6,6 +6,7 @@ import chosen
 import records
 from gi.repository import Gimp
 from images import one_undo_step
+from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 
@@ -41,7 +42,8 @@ def keep(image: Gimp.Image, drawables: list) -> Gimp.Layer:
     selected = chosen.one_layer(image, drawables)
     if not selected.is_group() and records.variant_source(selected) and not _in_group(selected):
         raise LapcvaeError(
-            f'"{selected.get_name()}" is kept already.', "Select another variant, or the group it is in, to keep that."
+            _('"{layer}" is kept already.').format(layer=selected.get_name()),
+            _("Select another variant, or the group it is in, to keep that."),
         )
     group = chosen.group_of(image, selected)
     variants = chosen.variants(group)
@@ -77,8 +79,10 @@ def _in_group(variant: Gimp.Layer) -> bool:
 def _only_visible(group: Gimp.GroupLayer, variants: list[Gimp.Layer]) -> Gimp.Layer:
     visible = [layer for layer in variants if layer.get_visible()]
     if len(visible) != 1:
+        several = _('{count} variants of the group "{group}" are visible.')
+        none = _('No variants of the group "{group}" are visible.')
         raise LapcvaeError(
-            f'{len(visible) or "No"} variants of the group "{group.get_name()}" are visible.',
-            "Select the variant to keep, then try again.",
+            (several if visible else none).format(count=len(visible), group=group.get_name()),
+            _("Select the variant to keep, then try again."),
         )
     return visible[0]

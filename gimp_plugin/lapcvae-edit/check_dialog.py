@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dialogs
 from gi.repository import Gdk, Gtk
+from words import _
 
 COPY = 1
 
@@ -11,7 +12,7 @@ COPY = 1
 def show(report: str) -> None:
     """Until the user closes it. Needs a screen (`dialogs.can_open`)."""
     dialog, box = dialogs.dialog(
-        "lapcvae-check", "LapCVAE Setup", ("copy", "_Copy", COPY), ("close", "_Close", Gtk.ResponseType.CLOSE)
+        "lapcvae-check", _("LapCVAE Setup"), ("copy", _("_Copy"), COPY), ("close", _("_Close"), Gtk.ResponseType.CLOSE)
     )
     dialog.set_default_response(Gtk.ResponseType.CLOSE)
     view = Gtk.TextView(editable=False, cursor_visible=False, monospace=True, wrap_mode=Gtk.WrapMode.WORD_CHAR)

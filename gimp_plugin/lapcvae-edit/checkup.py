@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gi.repository import Gimp
+from words import _
 
 import models
 from lapcvae.protocol import client, paths
@@ -44,10 +45,11 @@ class Finding:
 
 def report() -> str:
     """The whole report as text: a verdict, then one finding a line, remedies below them."""
-    Gimp.progress_set_text("Asking the runtime")
+    Gimp.progress_set_text(_("Asking the runtime"))
     findings = list(_findings())
     failed = any(finding.state == "failed" for finding in findings)
-    verdict = f"Something does not work. To repair the installation: {REPAIR}" if failed else "LapCVAE works."
+    broken = _("Something does not work. To repair the installation: {repair}").format(repair=REPAIR)
+    verdict = broken if failed else _("LapCVAE works.")
     return "\n".join([verdict, *map(str, findings)])
 
 

@@ -7,6 +7,7 @@ import contextlib
 import records
 from gi.repository import Gimp
 from images import all_layers, every_layer
+from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 
@@ -17,10 +18,11 @@ QUICK_MASK = "Qmask"
 def one_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
     """The one selected layer or group, also where its mask is selected; or what is in the way."""
     if image is None:
-        raise LapcvaeError("No image is open.", "Open a photo, then choose this menu entry again.")
+        raise LapcvaeError(_("No image is open."), _("Open a photo, then choose this menu entry again."))
     if len(drawables) != 1:
-        found = f"{len(drawables)} layers are" if drawables else "No layer is"
-        raise LapcvaeError(f"{found} selected.", "Select the one photo layer (or its coarse layer), then try again.")
+        several = _("{count} layers are selected.").format(count=len(drawables))
+        found = several if drawables else _("No layer is selected.")
+        raise LapcvaeError(found, _("Select the one photo layer (or its coarse layer), then try again."))
     drawable = drawables[0]
     layer = Gimp.Layer.from_mask(drawable) if isinstance(drawable, Gimp.LayerMask) else drawable
     if not isinstance(layer, Gimp.Layer):
@@ -35,12 +37,13 @@ def editable_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
     layer = one_layer(image, drawables)
     if image.get_base_type() == Gimp.ImageBaseType.INDEXED:
         raise LapcvaeError(
-            "This image has indexed colours, which cannot hold new ones.", "Choose Image > Mode > RGB, then try again."
+            _("This image has indexed colours, which cannot hold new ones."), _("Choose Image > Mode > RGB, then try again.")
         )
     if not records.remembers(layer):
         if layer.is_group():
             raise LapcvaeError(
-                f'"{layer.get_name()}" is a layer group.', "Select the photo layer in it, then try again."
+                _('"{layer}" is a layer group.').format(layer=layer.get_name()),
+                _("Select the photo layer in it, then try again."),
             )
     return layer
 
@@ -49,20 +52,20 @@ def _require_plain_editing(image: Gimp.Image) -> None:
     """What would get between the photo and what is put above it."""
     if image.get_floating_sel() is not None:
         raise LapcvaeError(
-            "A floating selection is waiting for its place.",
-            "Anchor it (Layer > Anchor Floating Selection) or make it a layer (Layer > To New Layer), then try again.",
+            _("A floating selection is waiting for its place."),
+            _("Anchor it (Layer > Anchor Floating Selection) or make it a layer (Layer > To New Layer), then try again."),
         )
     if any(channel.get_name() == QUICK_MASK for channel in image.get_channels()):
         raise LapcvaeError(
-            "The quick mask is on, so what is painted goes into it.",
-            "Turn it off (Select > Toggle Quick Mask), then try again.",
+            _("The quick mask is on, so what is painted goes into it."),
+            _("Turn it off (Select > Toggle Quick Mask), then try again."),
         )
 
 
 def _no_layer(drawable: Gimp.Drawable) -> LapcvaeError:
     return LapcvaeError(
-        f'"{drawable.get_name()}" is a mask or channel, not a layer.',
-        "Click the photo layer's picture, then try again.",
+        _('"{item}" is a mask or channel, not a layer.').format(item=drawable.get_name()),
+        _("Click the photo layer's picture, then try again."),
     )
 
 
@@ -126,8 +129,8 @@ def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -
         found = lost if len(lost) == 1 else []
     if not found:
         raise LapcvaeError(
-            f'The layer "{photo_layer.get_name()}" has no coarse layer.',
-            "Choose Filters > LapCVAE > Make Coarse Layer, paint on the new layer, then generate variants.",
+            _('The layer "{layer}" has no coarse layer.').format(layer=photo_layer.get_name()),
+            _("Choose Filters > LapCVAE > Make Coarse Layer, paint on the new layer, then generate variants."),
         )
     return found[0]
 
@@ -143,9 +146,11 @@ def group_of(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.GroupLayer:
     if not found:
         name = (photo_layer or selected).get_name()
         raise LapcvaeError(
-            f'The layer "{name}" has no variants.',
-            "Select the photo layer, a variant or their group; or paint on the photo's coarse layer and choose "
-            "Filters > LapCVAE > Generate Variants.",
+            _('The layer "{layer}" has no variants.').format(layer=name),
+            _(
+                "Select the photo layer, a variant or their group; or paint on the photo's coarse layer and choose "
+                "Filters > LapCVAE > Generate Variants."
+            ),
         )
     return next((group for group in found if group.get_visible()), found[0])
 
@@ -155,8 +160,8 @@ def variants(group: Gimp.GroupLayer) -> list[Gimp.Layer]:
     found = [layer for layer in group.get_children() if not layer.is_group() and records.variant_source(layer)]
     if not found:
         raise LapcvaeError(
-            f'The group "{group.get_name()}" holds no variants any more.',
-            "Select the photo layer and choose Filters > LapCVAE > Generate Variants.",
+            _('The group "{group}" holds no variants any more.').format(group=group.get_name()),
+            _("Select the photo layer and choose Filters > LapCVAE > Generate Variants."),
         )
     return found
 

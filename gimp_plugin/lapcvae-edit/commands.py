@@ -15,6 +15,7 @@ import seen
 from gi.repository import Gimp
 from host import LayerHost
 from records import Asked, CoarseRecord, Source
+from words import _
 
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
@@ -73,15 +74,17 @@ class Task:
         To be called before its pixels are touched: GIMP ends a plug-in that reads or writes a layer that is gone.
         """
         if not self.image.is_valid():
-            raise LapcvaeError("The image was closed.", "Open it again and choose the menu entry there.")
+            raise LapcvaeError(_("The image was closed."), _("Open it again and choose the menu entry there."))
         if not self.photo.is_valid():
             raise LapcvaeError(
-                "The photo layer was deleted, or what made it was undone.", "Bring it back (Edit > Undo or Redo)."
+                _("The photo layer was deleted, or what made it was undone."), _("Bring it back (Edit > Undo or Redo).")
             )
         if _described(self.photo, self.reads) != self.request.photo:
             raise LapcvaeError(
-                f'The photo layer "{self.photo.get_name()}" has another size or format than when this began.',
-                "Undo that change, or choose the menu entry again.",
+                _('The photo layer "{layer}" has another size or format than when this began.').format(
+                    layer=self.photo.get_name()
+                ),
+                _("Undo that change, or choose the menu entry again."),
             )
 
 
@@ -97,13 +100,16 @@ class EditTask(Task):
         self.check()
         if not self.painting.is_valid():
             raise LapcvaeError(
-                f'The layer "{self.asked.painting.name}", which was painted on, was deleted, or what made it was undone.',
-                "Bring it back (Edit > Undo or Redo), or make a new coarse layer.",
+                _('The layer "{layer}", which was painted on, was deleted, or what made it was undone.').format(
+                    layer=self.asked.painting.name
+                ),
+                _("Bring it back (Edit > Undo or Redo), or make a new coarse layer."),
             )
 
     def nothing_painted(self) -> LapcvaeError:
         return LapcvaeError(
-            f'Nothing is painted in the layer "{self.asked.painting.name}".', "Paint on it, then generate variants again."
+            _('Nothing is painted in the layer "{layer}".').format(layer=self.asked.painting.name),
+            _("Paint on it, then generate variants again."),
         )
 
 
@@ -204,16 +210,16 @@ def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
     earlier = chosen.made_from(image, photo)
     if not earlier:
         raise LapcvaeError(
-            f'The layer "{photo.get_name()}" has no variants yet, so there is nothing to repeat.',
-            "Select the photo layer or its coarse layer, paint, and choose Filters > LapCVAE > Generate Variants.",
+            _('The layer "{layer}" has no variants yet, so there is nothing to repeat.').format(layer=photo.get_name()),
+            _("Select the photo layer or its coarse layer, paint, and choose Filters > LapCVAE > Generate Variants."),
         )
     from_layer = selected if selected in earlier else earlier[0]
     last = records.asked(from_layer)
     painting = selected if records.coarse_record(selected) else chosen.layer_like(image, last.painting)
     if painting is None:
         raise LapcvaeError(
-            f'The layer "{last.painting.name}", which was painted on, is not in this image any more.',
-            "Select another coarse layer of this photo, or make one, then generate variants.",
+            _('The layer "{layer}", which was painted on, is not in this image any more.').format(layer=last.painting.name),
+            _("Select another coarse layer of this photo, or make one, then generate variants."),
         )
     seed = (max(records.asked(layer).settings.seed for layer in earlier) + 1) % SEEDS
     settings = dataclasses.replace(last.settings, seed=seed)
@@ -234,9 +240,10 @@ def _require_paintable(group: Gimp.Layer | None) -> None:
     while group is not None:
         if group.get_lock_content():
             raise LapcvaeError(
-                f'The pixels of the layer group "{group.get_name()}" are locked, so a coarse layer in it could not be '
-                "painted on.",
-                "Unlock them (in the Layers dialog), then try again.",
+                _(
+                    'The pixels of the layer group "{group}" are locked, so a coarse layer in it could not be painted on.'
+                ).format(group=group.get_name()),
+                _("Unlock them (in the Layers dialog), then try again."),
             )
         group = group.get_parent()
 
@@ -252,8 +259,10 @@ def _frame_now(frame: Frame | None, then: Source, photo: Gimp.Layer) -> Frame | 
         return frame
     if abs(across - down) > 1 / then.width + 1 / then.height:
         raise LapcvaeError(
-            f'The photo layer "{photo.get_name()}" was cropped, turned or stretched since its last variants.',
-            "Choose Filters > LapCVAE > Generate Variants and say where the frame is now.",
+            _('The photo layer "{layer}" was cropped, turned or stretched since its last variants.').format(
+                layer=photo.get_name()
+            ),
+            _("Choose Filters > LapCVAE > Generate Variants and say where the frame is now."),
         )
     return Frame(frame.cx * across, frame.cy * down, frame.side * (across + down) / 2, frame.angle)
 
@@ -269,8 +278,8 @@ def _edit_request(
     else:
         if painting == photo or not painting.has_alpha():
             raise LapcvaeError(
-                f'The layer "{painting.get_name()}" is no layer of strokes on transparency.',
-                "Paint on a new transparent layer above the photo, or on a coarse layer.",
+                _('The layer "{layer}" is no layer of strokes on transparency.').format(layer=painting.get_name()),
+                _("Paint on a new transparent layer above the photo, or on a coarse layer."),
             )
         frame, level, model = edit.frame or _largest_frame(photo), edit.level, edit.model
         painted = Painting("strokes", layers.painting_dtype(painting))
@@ -288,8 +297,10 @@ def _tell_what_is_not_read(photo: Gimp.Layer) -> None:
         return
     Gimp.attach_parasite(Gimp.Parasite.new(TOLD, 0, json.dumps([*told, photo.get_id()]).encode()))
     Gimp.message(
-        f'The layer "{photo.get_name()}" has {" and ".join(found)}, so it looks different from the pixels that it holds; '
-        'LapCVAE read those pixels. To start from what is seen, choose the source "What is visible".'
+        _(
+            'The layer "{layer}" has {reasons}, so it looks different from the pixels that it holds; LapCVAE read those '
+            'pixels. To start from what is seen, choose the source "What is visible".'
+        ).format(layer=photo.get_name(), reasons=_(" and ").join(found))
     )
 
 
@@ -315,7 +326,7 @@ def _only(kind: type, answers: list):
     found = [a for a in answers if isinstance(a, kind)]
     if len(found) != 1:
         raise LapcvaeError(
-            f"The worker sent {len(found)} answers of the kind {kind.__name__}, not one.",
-            "Run install.sh again, so that the plug-in and its worker fit together.",
+            _("The worker sent {count} answers of the kind {kind}, not one.").format(count=len(found), kind=kind.__name__),
+            _("Run install.sh again, so that the plug-in and its worker fit together."),
         )
     return found[0]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import gi
 
 gi.require_version("Gdk", "3.0")
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
-from gi.repository import Gdk, GimpUi, Gtk  # noqa: E402
+from gi.repository import Gdk, GimpUi, GLib, Gtk  # noqa: E402
 
 # GIMP's own distances: between widgets of one group, and around and between groups.
 NEAR, FAR = 6, 12
+ICON = Path(__file__).resolve().parent / "icons" / "lapcvae.svg"
 
 
 def can_open() -> bool:
@@ -26,11 +30,18 @@ def dialog(name: str, title: str, *buttons: tuple[str, str, int]) -> tuple[GimpU
     header = Gtk.Settings.get_default().get_property("gtk-dialogs-use-header")
     made = GimpUi.Dialog(use_header_bar=header, title=title, role=name)
     made.set_name(name)
+    show_icon(made)
     for button, label, response in buttons:
         Gtk.Dialog.add_button(made, label, response).set_name(f"{name}-{button}")
     box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR, border_width=FAR)
     made.get_content_area().pack_start(box, True, True, 0)
     return made, box
+
+
+def show_icon(window: Gtk.Window) -> None:
+    # Where nothing can read SVG, GIMP's own icon stays.
+    with contextlib.suppress(GLib.Error):
+        window.set_icon_from_file(str(ICON))
 
 
 def text(words: str = "", width: int = 0) -> Gtk.Label:

@@ -10,13 +10,15 @@ import background
 import chosen
 import commands
 import dialogs
+import help_dialog
 import layers
 import places
 import records
 from dialogs import FAR, NEAR
 from frame_canvas import FrameCanvas
-from gi.repository import Gimp, Gtk
+from gi.repository import Gimp, GLib, Gtk
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes, proposed_frame
+from words import _
 
 import models
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
@@ -26,14 +28,14 @@ from lapcvae.protocol.messages import LARGEST_LOOK, Coarse, FindRequest
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1
 NAME = "lapcvae-frame"
-_DRAG = "Drag the frame onto the face; its corners scale it, the round grip above it turns it."
-_RINGS = "The rings show where the model expects the eyes: drag them onto the eyes."
-_WHEEL = "Wheel: scale, with Shift: turn, with Ctrl: zoom."
+_DRAG = _("Drag the frame onto the face; its corners scale it, the round grip above it turns it.")
+_RINGS = _("The rings show where the model expects the eyes: drag them onto the eyes.")
+_WHEEL = _("Wheel: scale, with Shift: turn, with Ctrl: zoom.")
 HINT, HINT_WITHOUT_EYES = f"{_DRAG} {_RINGS} {_WHEEL}", f"{_DRAG} {_WHEEL}"
-FIRST_EYE = "Click the centre of one eye (Ctrl and wheel: zoom; Escape: leave it)."
-BY_BRUSH = "By brush size"
-SOURCES = {"layer": "Photo layer only", "visible": "What is visible"}
-SECOND_EYE = "Now the centre of the other eye."
+FIRST_EYE = _("Click the centre of one eye (Ctrl and wheel: zoom; Escape: leave it).")
+BY_BRUSH = _("By brush size")
+SOURCES = {"layer": _("Photo layer only"), "visible": _("What is visible")}
+SECOND_EYE = _("Now the centre of the other eye.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def make_coarse(image: Gimp.Image | None, drawables: list, remembered: Choice) -
     photo = chosen.photo(image, selected)
     if not dialogs.can_open():
         raise LapcvaeError(
-            "There is no screen to open a dialog on.", "Call the procedure non-interactively, with its arguments."
+            _("There is no screen to open a dialog on."), _("Call the procedure non-interactively, with its arguments.")
         )
     dialog = FrameDialog(image, photo, first_frame(image, selected, photo), remembered)
     try:
@@ -82,20 +84,25 @@ def selection_box(image: Gimp.Image, photo: Gimp.Layer) -> Box | None:
 
 def eyes_of_path(image: Gimp.Image, photo: Gimp.Layer) -> list[tuple[float, float]]:
     """The two points of the selected (or only) path, in photo pixels."""
-    draw = "Choose the Paths tool and click one eye, then the other."
+    draw = _("Choose the Paths tool and click one eye, then the other.")
     paths = image.get_selected_paths() or image.get_paths()
     if not paths:
-        raise LapcvaeError("There is no path in this image.", draw)
+        raise LapcvaeError(_("There is no path in this image."), draw)
     if len(paths) > 1:
-        raise LapcvaeError(f"There are {len(paths)} paths to choose from.", "Select the one with both eyes.")
-    _, x, y = photo.get_offsets()
+        raise LapcvaeError(
+            _("There are {count} paths to choose from.").format(count=len(paths)), _("Select the one with both eyes.")
+        )
+    x, y = layers.offsets(photo)
     found = []
     for stroke in paths[0].get_strokes():
         # Of each anchor: handle, point, handle.
         numbers = paths[0].stroke_get_points(stroke)[1]
         found += [(numbers[i + 2] - x, numbers[i + 3] - y) for i in range(0, len(numbers), 6)]
     if len(found) != 2:
-        raise LapcvaeError(f'The path "{paths[0].get_name()}" has {len(found)} points in place of two.', draw)
+        raise LapcvaeError(
+            _('The path "{path}" has {count} points in place of two.').format(path=paths[0].get_name(), count=len(found)),
+            draw,
+        )
     return found
 
 
@@ -116,7 +123,11 @@ class FrameDialog:
         self._faces: list[Frame] = []
         self._filling = False
         self._dialog, box = dialogs.dialog(
-            NAME, "Make Coarse Layer", ("cancel", "_Cancel", Gtk.ResponseType.CANCEL), ("ok", "_OK", Gtk.ResponseType.OK)
+            NAME,
+            _("Make Coarse Layer"),
+            ("help", _("_Help"), Gtk.ResponseType.HELP),
+            ("cancel", _("_Cancel"), Gtk.ResponseType.CANCEL),
+            ("ok", _("_OK"), Gtk.ResponseType.OK),
         )
         self._dialog.set_default_response(Gtk.ResponseType.OK)
         columns = Gtk.Box(spacing=FAR)
@@ -135,9 +146,13 @@ class FrameDialog:
             answer = self._dialog.run()
             if answer == MADE:
                 return self._made
-            if answer != Gtk.ResponseType.OK:
+            if answer == Gtk.ResponseType.HELP:
+                # Later: the next run raises this dialog, which has to come first.
+                GLib.idle_add(help_dialog.show, self._dialog, help_dialog.FRAME)
+            elif answer == Gtk.ResponseType.OK:
+                self._make()
+            else:
                 raise Cancelled()
-            self._make()
 
     def close(self) -> None:
         if self._host:
@@ -152,14 +167,14 @@ class FrameDialog:
         self._message = _named(dialogs.text(), "message")
         self._message.show()
         self._bar.get_content_area().add(self._message)
-        self._again = self._bar.add_button("_Try Again", Gtk.ResponseType.ACCEPT)
+        self._again = self._bar.add_button(_("_Try Again"), Gtk.ResponseType.ACCEPT)
         _named(self._again, "try-again").set_no_show_all(True)
         self._bar.connect("response", lambda *_: self._load())
         return self._bar
 
     def _left(self) -> Gtk.Box:
         self._canvas = _named(FrameCanvas(self._photo, self._first, self._changed), "canvas")
-        self._canvas.get_accessible().set_name("The photo with the frame")
+        self._canvas.get_accessible().set_name(_("The photo with the frame"))
         # Over the photo, so that nothing moves under the mouse when a message comes or goes.
         over = Gtk.Overlay()
         over.add(self._canvas)
@@ -168,7 +183,7 @@ class FrameDialog:
         around.add(over)
         buttons = Gtk.Box(spacing=NEAR)
         for label, name, work in (
-            ("_Zoom to Frame", "zoom", self._canvas.zoom_to_frame), ("_Whole Photo", "whole", self._canvas.whole_photo)
+            (_("_Zoom to Frame"), "zoom", self._canvas.zoom_to_frame), (_("_Whole Photo"), "whole", self._canvas.whole_photo)
         ):  # fmt: skip
             button = _named(Gtk.Button(label=label, use_underline=True), name)
             button.connect("clicked", lambda _, work=work: work())
@@ -185,8 +200,8 @@ class FrameDialog:
 
     def _right(self) -> Gtk.Box:
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=FAR, hexpand=False)
-        box.pack_start(dialogs.section("Frame", self._frame_box()), False, False, 0)
-        box.pack_start(dialogs.section("Coarse Layer", self._layer_box()), False, False, 0)
+        box.pack_start(dialogs.section(_("Frame"), self._frame_box()), False, False, 0)
+        box.pack_start(dialogs.section(_("Coarse Layer"), self._layer_box()), False, False, 0)
         dialogs.align(self._frame_rows, self._layer_rows)
         self._busy = Gtk.Box(spacing=NEAR, no_show_all=True)
         self._busy_text = _named(dialogs.text(), "busy")
@@ -197,17 +212,17 @@ class FrameDialog:
         return box
 
     def _frame_box(self) -> Gtk.Box:
-        self._place = _named(Gtk.ToggleButton(label="Place by _Eyes", use_underline=True), "place")
-        self._place.set_tooltip_text("Click both eyes in the photo, in either order")
+        self._place = _named(Gtk.ToggleButton(label=_("Place by _Eyes"), use_underline=True), "place")
+        self._place.set_tooltip_text(_("Click both eyes in the photo, in either order"))
         self._place.connect("toggled", self._on_place)
-        find = _named(Gtk.Button(label="F_ind Face", use_underline=True), "find")
-        find.set_tooltip_text("Let the model look for a face, in the selection if there is one; press again for the next")
+        find = _named(Gtk.Button(label=_("F_ind Face"), use_underline=True), "find")
+        find.set_tooltip_text(_("Let the model look for a face, in the selection if there is one; press again for the next"))
         find.connect("clicked", self._on_find)
-        path = _named(Gtk.Button(label="_From Path", use_underline=True), "path")
-        path.set_tooltip_text("Take the two points of the selected path for the eyes")
+        path = _named(Gtk.Button(label=_("_From Path"), use_underline=True), "path")
+        path.set_tooltip_text(_("Take the two points of the selected path for the eyes"))
         path.connect("clicked", self._on_path)
-        reset = _named(Gtk.Button(label="_Reset", use_underline=True), "reset")
-        reset.set_tooltip_text("Put the frame back to where it was at first")
+        reset = _named(Gtk.Button(label=_("_Reset"), use_underline=True), "reset")
+        reset.set_tooltip_text(_("Put the frame back to where it was at first"))
         reset.connect("clicked", lambda _: self._set_frame(self._first))
         buttons = Gtk.Grid(row_spacing=NEAR, column_spacing=NEAR, column_homogeneous=True)
         for i, button in enumerate((find, self._place, path, reset)):
@@ -223,7 +238,10 @@ class FrameDialog:
         ]  # fmt: skip
         x, y, side, angle = self._spins
         self._frame_rows = dialogs.rows(
-            ("Centre _X:", x, "px"), ("Centre _Y:", y, "px"), ("Si_de:", side, "px"), ("_Angle:", angle, "\N{DEGREE SIGN}")
+            (_("Centre _X:"), x, "px"),
+            (_("Centre _Y:"), y, "px"),
+            (_("Si_de:"), side, "px"),
+            (_("_Angle:"), angle, "\N{DEGREE SIGN}"),
         )
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=NEAR)
         box.pack_start(buttons, False, False, 0)
@@ -240,18 +258,18 @@ class FrameDialog:
     def _layer_box(self) -> Gtk.Box:
         self._model = _named(Gtk.ComboBoxText(), "model")
         self._level = _named(Gtk.ComboBoxText(), "level")
-        self._level.set_tooltip_text("How many coarse cells lie across the frame")
+        self._level.set_tooltip_text(_("How many coarse cells lie across the frame"))
         self._level.append("0", BY_BRUSH)
         self._level.set_active(0)
-        self._smooth = _named(Gtk.RadioButton(label="Smoo_th", use_underline=True), "smooth")
-        blocks = Gtk.RadioButton(label="_Blocks", use_underline=True, group=self._smooth)
+        self._smooth = _named(Gtk.RadioButton(label=_("Smoo_th"), use_underline=True), "smooth")
+        blocks = Gtk.RadioButton(label=_("_Blocks"), use_underline=True, group=self._smooth)
         self._blocks = _named(blocks, "blocks")
         (self._blocks if self.choice.style == "blocks" else self._smooth).set_active(True)
         styles = Gtk.Box(spacing=FAR)
         for button in (self._smooth, self._blocks):
             styles.pack_start(button, False, False, 0)
         self._source = _named(Gtk.ComboBoxText(), "source")
-        self._source.set_tooltip_text("The layer's own pixels, or what you see of it, with filters, masks and modes")
+        self._source.set_tooltip_text(_("The layer's own pixels, or what you see of it, with filters, masks and modes"))
         for nick, label in SOURCES.items():
             self._source.append(nick, label)
         self._source.set_active_id(self.choice.source)
@@ -260,8 +278,10 @@ class FrameDialog:
         self._level.connect("changed", self._on_choice)
         self._smooth.connect("toggled", self._on_choice)
         self._layer_rows = dialogs.rows(
-            ("_Model:", self._model, ""), ("_Cells:", self._level, ""), ("Shown as:", styles, ""),
-            ("So_urce:", self._source, ""),
+            (_("_Model:"), self._model, ""),
+            (_("_Cells:"), self._level, ""),
+            (_("Shown as:"), styles, ""),
+            (_("So_urce:"), self._source, ""),
         )
         for column in (0, 1):
             # Only worth a line where there is something to choose.
@@ -298,7 +318,7 @@ class FrameDialog:
         except LapcvaeError as error:
             self._say(error)
             return
-        self._wait("Looking for a face")
+        self._wait(_("Looking for a face"))
         background.start(lambda: models.faces(request), self._found, self._failed)
 
     def _region(self) -> Box | None:
@@ -311,7 +331,9 @@ class FrameDialog:
             return
         self._wait("")
         if not frames:
-            self._say(LapcvaeError("No face was found.", "Select the face and try again, or place the frame by its eyes."))
+            self._say(
+                LapcvaeError(_("No face was found."), _("Select the face and try again, or place the frame by its eyes."))
+            )
             return
         self._faces = frames
         self._show_next_face()
@@ -354,12 +376,15 @@ class FrameDialog:
     def _eyes(self) -> Eyes:
         model = self._present_model()
         if model.eyes is None:
-            raise LapcvaeError(f'The model "{model.title}" is not one of faces.', "Drag the frame, or type numbers.")
+            raise LapcvaeError(
+                _('The model "{model}" is not one of faces.').format(model=model.title),
+                _("Drag the frame, or type numbers."),
+            )
         return model.eyes
 
     def _present_model(self) -> Model:
         if not self._models:
-            raise self._trouble or LapcvaeError("LapCVAE is still starting.", "Try again in a moment.")
+            raise self._trouble or LapcvaeError(_("LapCVAE is still starting."), _("Try again in a moment."))
         return self._models[self._model.get_active_id()]
 
     def _present_level(self) -> int:
@@ -411,7 +436,7 @@ class FrameDialog:
     def _load(self) -> None:
         self._trouble = None
         self._bar.hide()
-        self._wait("Starting LapCVAE")
+        self._wait(_("Starting LapCVAE"))
         background.start(models.usable, self._loaded, self._failed)
 
     def _loaded(self, answer: tuple[dict[str, Model], str]) -> None:
@@ -449,7 +474,7 @@ class FrameDialog:
         except LapcvaeError as error:
             self._say(error)
             return
-        self._wait("Making the coarse layer")
+        self._wait(_("Making the coarse layer"))
         self._host = background.MainThreadHost(task.host)
         background.start(lambda: (task, commands.ask_coarse(task, self._host)), self._ready, self._failed)
 
@@ -459,7 +484,7 @@ class FrameDialog:
             self._size.width, self._size.height
         ):  # fmt: skip
             raise LapcvaeError(
-                "The photo layer was removed or changed its size meanwhile.", "Cancel, and make the coarse layer anew."
+                _("The photo layer was removed or changed its size meanwhile."), _("Cancel, and make the coarse layer anew.")
             )
         return commands.begin_coarse(
             self._image, self._photo, self._canvas.frame, self._present_level(), self.choice.style, model.name,
@@ -478,7 +503,10 @@ class FrameDialog:
         self._wait("")
         if not isinstance(error, LapcvaeError):
             traceback.print_exception(error)
-            error = LapcvaeError(f"Something unexpected went wrong ({type(error).__name__}: {error}).", "Please report it.")
+            error = LapcvaeError(
+                _("Something unexpected went wrong ({kind}: {error}).").format(kind=type(error).__name__, error=error),
+                _("Please report it."),
+            )
         if not self._models:
             self._trouble = error
         self._say(error)
@@ -486,7 +514,7 @@ class FrameDialog:
 
 def _cells(n: int) -> str:
     """A level as it is offered, by how many cells lie across the face."""
-    good = "hair, skin, sunglasses" if n < 24 else "eyes, mouth" if n < 48 else "small details"
+    good = _("hair, skin, sunglasses") if n < 24 else _("eyes, mouth") if n < 48 else _("small details")
     return f"{n} \N{MULTIPLICATION SIGN} {n}: {good}"
 
 

@@ -13,9 +13,12 @@ from collections.abc import Callable
 
 import chosen
 import commands
+import dialogs
 import gi
+import help_dialog
 import records
 from asking import Asking
+from words import _, ngettext
 
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.messages import Prepared, Progress, Status, StatusRequest, Variant
@@ -32,8 +35,8 @@ LOOK = 200
 PAUSE = 500
 # Fits beside a canvas on a screen of 1366 x 768, with room for eight variants and the photo.
 WIDTH, HEIGHT = 960, 680
-PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "NVIDIA GPU"}
-PICK = "Put a check mark under the variants that shall become layers, then press Keep as Layers."
+PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": _("NVIDIA GPU")}
+PICK = _("Put a check mark under the variants that shall become layers, then press Keep as Layers.")
 ICONS = {"info": "dialog-information", "warning": "dialog-warning", "error": "dialog-error"}
 
 
@@ -50,7 +53,7 @@ def run(
     if edit.painting is None:
         chosen.painting(image, selected, photo)
     if Gdk.Display.get_default() is None:
-        raise LapcvaeError("There is no screen to open a dialog on.", "Call this with the run mode NONINTERACTIVE.")
+        raise LapcvaeError(_("There is no screen to open a dialog on."), _("Call this with the run mode NONINTERACTIVE."))
     # A progress bar in the image's window would have a Cancel that ends this process.
     Gimp.progress_end()
     GimpUi.init("lapcvae-edit")
@@ -73,8 +76,9 @@ class GenerateDialog(Gtk.Dialog):
     """
 
     def __init__(self, image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer, edit: commands.Edit):
-        super().__init__(title="Generate Variants", role="lapcvae-generate", default_width=WIDTH, default_height=HEIGHT)
+        super().__init__(title=_("Generate Variants"), role="lapcvae-generate", default_width=WIDTH, default_height=HEIGHT)
         self.set_name("lapcvae-generate")
+        dialogs.show_icon(self)
         self.loop = GLib.MainLoop()
         self.group: Gimp.GroupLayer | None = None
         self.generated = False
@@ -103,9 +107,9 @@ class GenerateDialog(Gtk.Dialog):
         content.set_spacing(12)
         content.set_border_width(12)
         self.settings = SettingsPanel(edit, self._new_seed)
-        self.live = Gtk.CheckButton.new_with_mnemonic("L_ive: generate while I paint")
+        self.live = Gtk.CheckButton.new_with_mnemonic(_("L_ive: generate while I paint"))
         self.live.set_name("live")
-        self.live.set_tooltip_text("Generate anew half a second after you changed the painting or a setting.")
+        self.live.set_tooltip_text(_("Generate anew half a second after you changed the painting or a setting."))
         left = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=12)
         # Else the sliders in it would make it as wide as the previews.
         left.set_hexpand(False)
@@ -123,9 +127,10 @@ class GenerateDialog(Gtk.Dialog):
         content.pack_start(middle, True, True, 0)
         content.pack_start(self._message_row(), False, False, 0)
         for name, text, response, tip in (
-            ("generate", "_Generate", Gtk.ResponseType.APPLY, "Read the painted layer again and make new variants"),
-            ("close", "_Close", Gtk.ResponseType.CLOSE, "Close without changing the image"),
-            ("keep", "_Keep as Layers", Gtk.ResponseType.OK, "Put the variants with a check mark above the photo"),
+            ("help", _("_Help"), Gtk.ResponseType.HELP, _("How to paint, and what the settings mean")),
+            ("generate", _("_Generate"), Gtk.ResponseType.APPLY, _("Read the painted layer again and make new variants")),
+            ("close", _("_Close"), Gtk.ResponseType.CLOSE, _("Close without changing the image")),
+            ("keep", _("_Keep as Layers"), Gtk.ResponseType.OK, _("Put the variants with a check mark above the photo")),
         ):
             button = self.add_button(text, response)
             button.set_name(name)
@@ -144,9 +149,9 @@ class GenerateDialog(Gtk.Dialog):
         self._busy.add_named(self._state, "idle")
         self._bar = Gtk.ProgressBar(show_text=True, valign=Gtk.Align.CENTER)
         self._bar.set_name("progress")
-        cancel = Gtk.Button.new_with_mnemonic("Cance_l")
+        cancel = Gtk.Button.new_with_mnemonic(_("Cance_l"))
         cancel.set_name("cancel")
-        cancel.set_tooltip_text("Stop; the variants that have arrived stay")
+        cancel.set_tooltip_text(_("Stop; the variants that have arrived stay"))
         cancel.connect("clicked", lambda _: self.asking.cancel())
         running = Gtk.Box(spacing=6)
         running.pack_start(self._bar, True, True, 0)
@@ -154,7 +159,7 @@ class GenerateDialog(Gtk.Dialog):
         self._busy.add_named(running, "running")
         row = Gtk.Box(spacing=6)
         row.pack_start(self._busy, True, True, 0)
-        for name, text, every in (("all", "Pick _All", True), ("none", "Pick _None", False)):
+        for name, text, every in (("all", _("Pick _All"), True), ("none", _("Pick _None"), False)):
             button = Gtk.Button.new_with_mnemonic(text)
             button.set_name(name)
             button.connect("clicked", lambda _, every=every: self.previews.pick(every))
@@ -192,7 +197,12 @@ class GenerateDialog(Gtk.Dialog):
             self._say("error", str(error))
             return
         traceback.print_exception(error)
-        self._say("error", f"Something unexpected went wrong ({type(error).__name__}: {error}). Please report it.")
+        self._say(
+            "error",
+            _("Something unexpected went wrong ({kind}: {error}). Please report it.").format(
+                kind=type(error).__name__, error=error
+            ),
+        )
 
     # --------------------------------------------------------------------------------------------- generating
 
@@ -211,7 +221,7 @@ class GenerateDialog(Gtk.Dialog):
 
     def _show_running(self) -> None:
         self._bar.set_fraction(0)
-        self._bar.set_text("Starting")
+        self._bar.set_text(_("Starting"))
         self._busy.set_visible_child_name("running")
 
     def generate(self) -> None:
@@ -234,7 +244,9 @@ class GenerateDialog(Gtk.Dialog):
 
     def _check_image(self) -> None:
         if not self._image.is_valid():
-            raise LapcvaeError("The image was closed.", "Close this dialog; open the image and start again from there.")
+            raise LapcvaeError(
+                _("The image was closed."), _("Close this dialog; open the image and start again from there.")
+            )
 
     def _present(self) -> list[Gimp.Layer]:
         """The layer to start from: a coarse layer of this photo that is selected now, else as when this was opened."""
@@ -244,7 +256,7 @@ class GenerateDialog(Gtk.Dialog):
         left = [layer for layer in (self._selected, self._photo) if layer.is_valid()]
         if not left:
             raise LapcvaeError(
-                "The photo layer was deleted, or what made it was undone.", "Bring it back (Edit > Undo or Redo)."
+                _("The photo layer was deleted, or what made it was undone."), _("Bring it back (Edit > Undo or Redo).")
             )
         return left[:1]
 
@@ -277,14 +289,19 @@ class GenerateDialog(Gtk.Dialog):
         self.previews.begin(around, self._task.request.settings.count)
         side = self._task.request.frame.side
         provider = PROVIDERS.get(prepared.provider, prepared.provider)
-        reason = f", not on the GPU: {prepared.provider_reason}" if prepared.provider_reason else ""
-        self._facts.set_text(
-            f"Face {side:.0f} px, model {side / prepared.enlargement:.0f} px: \u00d7{prepared.enlargement:.1f}\n"
-            f"Computed on the {provider}{reason if self._task.request.device != 'cpu' else ''}"
+        limits = _("Face {side:.0f} px, model {size:.0f} px: \u00d7{factor:.1f}").format(
+            side=side, size=side / prepared.enlargement, factor=prepared.enlargement
         )
+        if prepared.provider_reason and self._task.request.device != "cpu":
+            computed = _("Computed on the {provider}, not on the GPU: {reason}")
+        else:
+            computed = _("Computed on the {provider}")
+        self._facts.set_text(f"{limits}\n{computed.format(provider=provider, reason=prepared.provider_reason)}")
         self._facts.set_tooltip_text(
-            "The model draws this many pixels across the face; finer detail is taken from the photo around. "
-            "A model with more pixels draws more detail."
+            _(
+                "The model draws this many pixels across the face; finer detail is taken from the photo around. "
+                "A model with more pixels draws more detail."
+            )
         )
 
     def _end(self, done, error: Exception | None) -> None:
@@ -302,19 +319,22 @@ class GenerateDialog(Gtk.Dialog):
             self._prepared = None
             self._say("info", self._how_to_paint())
         elif done and done.cancelled and not self._message.get_text():
-            self._say("info", f"Cancelled; {len(self.previews.variants)} of {self._task.request.settings.count} arrived.")
+            there, wanted = len(self.previews.variants), self._task.request.settings.count
+            self._say("info", _("Cancelled; {count} of {wanted} arrived.").format(count=there, wanted=wanted))
 
     def _how_to_paint(self) -> str:
-        return (
-            f'Nothing is painted yet. Take a brush and paint on the layer "{self._task.asked.painting.name}", for '
-            "example dark over the eyes for sunglasses or brown over the hair; or erase what shall be invented. "
-            "Then press Generate."
-        )
+        return _(
+            'Nothing is painted yet. Take a brush and paint on the layer "{layer}", for example dark over the '
+            "eyes for sunglasses or brown over the hair; or erase what shall be invented. Then press Generate."
+        ).format(layer=self._task.asked.painting.name)
 
     def _sum_up(self) -> None:
         count = len(self.previews.variants)
         seconds = time.monotonic() - self._asked_at
-        self._state.set_text(f"{count} variant{'s' * (count != 1)} in {seconds:.1f} s, by {self._prepared.model}")
+        said = ngettext(
+            "{count} variant in {seconds:.1f} s, by {model}", "{count} variants in {seconds:.1f} s, by {model}", count
+        )
+        self._state.set_text(said.format(count=count, seconds=seconds, model=self._prepared.model))
 
     def _new_seed(self) -> None:
         self.settings.seed.set_value(random.randrange(commands.SEEDS))
@@ -362,18 +382,20 @@ class GenerateDialog(Gtk.Dialog):
 
     def _picked(self) -> None:
         count = len(self.previews.picked)
-        layers = f"{count} as Layer{'s' * (count != 1)}" if count else "as Layers"
-        self.get_widget_for_response(Gtk.ResponseType.OK).set_label(f"_Keep {layers}")
+        some = ngettext("_Keep {count} as Layer", "_Keep {count} as Layers", count).format(count=count)
+        self.get_widget_for_response(Gtk.ResponseType.OK).set_label(some if count else _("_Keep as Layers"))
         if count and self._message.get_text() == PICK:
             self._say("", "")
 
-    def _key(self, _, event) -> bool:
+    def _key(self, _widget, event) -> bool:
         # Escape closes an enlarged preview before it closes the dialog.
         return event.keyval == Gdk.KEY_Escape and self.previews.back()
 
-    def _respond(self, _, response: Gtk.ResponseType) -> None:
+    def _respond(self, _widget, response: Gtk.ResponseType) -> None:
         if response == Gtk.ResponseType.APPLY:
             self.generate()
+        elif response == Gtk.ResponseType.HELP:
+            help_dialog.show(self, help_dialog.GENERATE)
         elif response != Gtk.ResponseType.OK or self._keep():
             GLib.source_remove(self._timer)
             # Now: after the window's own close button its widgets are gone.
@@ -386,7 +408,9 @@ class GenerateDialog(Gtk.Dialog):
         """Whether the picked variants are layers now."""
         picked = self.previews.picked
         if not picked:
-            self._say("info", PICK if self.previews.variants else "There are no variants to keep yet. Press Generate first.")
+            self._say(
+                "info", PICK if self.previews.variants else _("There are no variants to keep yet. Press Generate first.")
+            )
             return False
         try:
             self._check_image()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import commands
 import gi
+from words import _
 
 from lapcvae.protocol.messages import MOST_VARIANTS, Settings
 
@@ -14,8 +15,8 @@ gi.require_version("Gtk", "3.0")
 from gi.repository import Gtk, Pango  # noqa: E402
 
 SLIDERS = ("temperature", "realism", "structure", "grow")
-SOURCES = {"auto": "As the coarse layer", "layer": "Photo layer only", "visible": "What is visible"}
-DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
+SOURCES = {"auto": _("As the coarse layer"), "layer": _("Photo layer only"), "visible": _("What is visible")}
+DEVICES = {"auto": _("Automatic"), "cpu": "CPU", "cuda": _("NVIDIA GPU")}
 
 
 class SettingsPanel(Gtk.Grid):
@@ -25,46 +26,46 @@ class SettingsPanel(Gtk.Grid):
         super().__init__(row_spacing=6, column_spacing=6)
         self._edit = edit
         self._rows = 0
-        self.count = self._spin("count", "_Variants", 1, MOST_VARIANTS, 0, "How many variants to make.")
-        tip = "The same seed gives the same variants again."
-        self.seed = self._spin("seed", "_Seed", 0, commands.SEEDS - 1, 0, tip)
-        new = Gtk.Button.new_with_mnemonic("Ne_w Seed")
+        self.count = self._spin("count", _("_Variants"), 1, MOST_VARIANTS, 0, _("How many variants to make."))
+        tip = _("The same seed gives the same variants again.")
+        self.seed = self._spin("seed", _("_Seed"), 0, commands.SEEDS - 1, 0, tip)
+        new = Gtk.Button.new_with_mnemonic(_("Ne_w Seed"))
         new.set_name("new-seed")
-        new.set_tooltip_text("Take another seed and generate: other variants of the same kind.")
+        new.set_tooltip_text(_("Take another seed and generate: other variants of the same kind."))
         new.connect("clicked", lambda _: new_seed())
         self.attach(new, 2, self._rows - 1, 1, 1)
         self.temperature = self._slider(
-            "temperature", "_Temperature", 0, 2,
-            "How far variants differ.\n0: all the same, the most likely one.\n1: all that the model finds possible.",
+            "temperature", _("_Temperature"), 0, 2,
+            _("How far variants differ.\n0: all the same, the most likely one.\n1: all that the model finds possible."),
         )  # fmt: skip
         self.realism = self._slider(
-            "realism", "_Realism", 0, 1,
-            "How crude your painting is.\n0: take its colours exactly.\n1: take it as a hint, and make it realistic.",
+            "realism", _("_Realism"), 0, 1,
+            _("How crude your painting is.\n0: take its colours exactly.\n1: take it as a hint, and make it realistic."),
         )  # fmt: skip
         self.structure = self._slider(
-            "structure", "_Photo's detail", 0, 1,
-            "How much of the photo's own detail stays where you painted.\n0: all is drawn anew (glasses taken off).\n"
-            "1: all of it, in your colours (hair of another colour).",
+            "structure", _("_Photo's detail"), 0, 1,
+            _("How much of the photo's own detail stays where you painted.\n0: all is drawn anew (glasses taken off).\n"
+            "1: all of it, in your colours (hair of another colour)."),
         )  # fmt: skip
         self.grow = self._slider(
-            "grow", "Gr_ow", 0, 8,
-            "How far the change fades out around what you painted, in coarse cells.\n"
-            "More takes the traces of what was there before along.",
+            "grow", _("Gr_ow"), 0, 8,
+            _("How far the change fades out around what you painted, in coarse cells.\n"
+            "More takes the traces of what was there before along."),
         )  # fmt: skip
-        self.texture = Gtk.CheckButton.new_with_mnemonic("Te_xture of the skin around")
+        self.texture = Gtk.CheckButton.new_with_mnemonic(_("Te_xture of the skin around"))
         self.texture.set_active(edit.settings.texture)
         self._place("texture", None, self.texture,
-                    "Give new skin the grain of the skin around it, so that it does not look smooth.")  # fmt: skip
+                    _("Give new skin the grain of the skin around it, so that it does not look smooth."))  # fmt: skip
         self.source = self._combo(
-            "source", "So_urce", SOURCES,
-            "What is read as the photo: the layer's own pixels, or what you see of it, with filters, masks and modes.",
+            "source", _("So_urce"), SOURCES,
+            _("What is read as the photo: the layer's own pixels, or what you see of it, with filters, masks and modes."),
         )  # fmt: skip
-        models = {"": "Automatic"} | ({edit.model: edit.model} if edit.model else {})
+        models = {"": _("Automatic")} | ({edit.model: edit.model} if edit.model else {})
         self.model = self._combo(
-            "model", "_Model", models, "What draws.\nAutomatic: the model that the coarse layer was made with."
+            "model", _("_Model"), models, _("What draws.\nAutomatic: the model that the coarse layer was made with.")
         )
         self.device = self._combo(
-            "device", "_Device", DEVICES, "What computes.\nAutomatic: the GPU if there is a usable one."
+            "device", _("_Device"), DEVICES, _("What computes.\nAutomatic: the GPU if there is a usable one.")
         )
 
     def offer_models(self, names) -> None:

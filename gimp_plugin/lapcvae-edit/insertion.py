@@ -12,6 +12,7 @@ import records
 from gi.repository import Gimp
 from images import one_undo_step
 from records import Asked, CoarseRecord, Source
+from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box
@@ -23,7 +24,9 @@ def put_coarse(
     hide: list[Gimp.Layer],
 ) -> Gimp.Layer:  # fmt: skip
     """The layer to paint on, directly above `base`. `reads`: what the photo was read from; `hide` is hidden."""
-    layer = _new_layer(image, f"Coarse, {coarse.b_j.shape[1]} cells across: paint here", coarse.box, photo, True)
+    layer = _new_layer(
+        image, _("Coarse, {count} cells across: paint here").format(count=coarse.b_j.shape[1]), coarse.box, photo, True
+    )
     with _deleted_on_failure([layer]):
         layers.write_srgb(layer, coarse.shown)
         records.attach(layer, CoarseRecord.of(coarse, request, photo, layer, reads))
@@ -44,7 +47,7 @@ def put_variants(
     alpha = photo.has_alpha() or asked.source == "visible"
     with _deleted_on_failure(new):
         for variant in variants:
-            layer = _new_layer(image, f"Variant {variant.index + 1}", prepared.box, photo, alpha)
+            layer = _new_layer(image, _("Variant {number}").format(number=variant.index + 1), prepared.box, photo, alpha)
             new.append(layer)
             layer.set_visible(variant is variants[0])
             layers.write_native(layer, variant.pixels)
@@ -65,7 +68,7 @@ def put_variants(
         "provider": prepared.provider,
     }
     with one_undo_step(image):
-        group = Gimp.GroupLayer.new(image, f"Variants of {photo.get_name()}")
+        group = Gimp.GroupLayer.new(image, _("Variants of {layer}").format(layer=photo.get_name()))
         _insert(image, group, base.get_parent(), image.get_item_position(base))
         for position, (layer, facts) in enumerate(zip(new, own, strict=True)):
             _insert(image, layer, group, position)
@@ -111,5 +114,6 @@ def _deleted_on_failure(new: list[Gimp.Layer]) -> Iterator[None]:
 def _insert(image: Gimp.Image, layer: Gimp.Layer, parent: Gimp.Layer | None, position: int) -> None:
     if not image.insert_layer(layer, parent, position):
         raise LapcvaeError(
-            f'GIMP does not let the layer "{layer.get_name()}" into the image.', "Look at its message, then try again."
+            _('GIMP does not let the layer "{layer}" into the image.').format(layer=layer.get_name()),
+            _("Look at its message, then try again."),
         )

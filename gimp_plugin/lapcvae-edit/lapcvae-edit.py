@@ -19,7 +19,8 @@ gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 import library  # noqa: E402
-from gi.repository import Gegl, Gimp, GLib, GObject  # noqa: E402
+from gi.repository import Gegl, Gimp, Gio, GLib, GObject  # noqa: E402
+from words import _  # noqa: E402
 
 COARSE = "plug-in-lapcvae-coarse"
 GENERATE = "plug-in-lapcvae-generate"
@@ -44,7 +45,7 @@ try:
 
     BROKEN = ""
 except ImportError as error:
-    BROKEN = f"LapCVAE's plug-in is not whole: {error} Run ./install.sh --repair in LapCVAE's folder."
+    BROKEN = _("LapCVAE's plug-in is not whole: {error} Run ./install.sh --repair in LapCVAE's folder.").format(error=error)
 
 
 def _frame(config: Gimp.ProcedureConfig):
@@ -171,14 +172,16 @@ def _words(error: Exception) -> str:
     if not BROKEN and isinstance(error, LapcvaeError):
         return str(error)
     traceback.print_exc()
-    return f"Something unexpected went wrong in LapCVAE's plug-in ({type(error).__name__}: {error}). Please report it."
+    return _("Something unexpected went wrong in LapCVAE's plug-in ({kind}: {error}). Please report it.").format(
+        kind=type(error).__name__, error=error
+    )
 
 
 READ_WRITE = GObject.ParamFlags.READWRITE
 
 
-SOURCES = {"layer": "This layer", "visible": "What is visible"}
-READ = "The photo layer's own pixels, or what is seen of it: with filters, mask, mode and opacity, over the layers below"
+SOURCES = {"layer": _("This layer"), "visible": _("What is visible")}
+READ = _("The photo layer's own pixels, or what is seen of it: with filters, mask, mode and opacity, over the layers below")
 
 
 def _add_choice(procedure: Gimp.Procedure, name: str, label: str, blurb: str, choices: dict[str, str]) -> None:
@@ -192,101 +195,102 @@ def _add_choice(procedure: Gimp.Procedure, name: str, label: str, blurb: str, ch
 def _add_frame(procedure: Gimp.Procedure) -> None:
     most = float(LARGEST_COORDINATE)
     for name, label, blurb, least in (
-        ("center-x", "Frame: centre _x", "In pixels of the photo layer", -most),
-        ("center-y", "Frame: centre _y", "In pixels of the photo layer", -most),
-        ("side", "Frame: si_de", "In pixels of the photo layer; 0: the largest square in the middle", 0.0),
-        ("angle", "Frame: _angle", "In degrees, clockwise", -360.0),
+        ("center-x", _("Frame: centre _x"), _("In pixels of the photo layer"), -most),
+        ("center-y", _("Frame: centre _y"), _("In pixels of the photo layer"), -most),
+        ("side", _("Frame: si_de"), _("In pixels of the photo layer; 0: the largest square in the middle"), 0.0),
+        ("angle", _("Frame: _angle"), _("In degrees, clockwise"), -360.0),
     ):
         procedure.add_double_argument(name, label, blurb, least, 360.0 if name == "angle" else most, 0.0, READ_WRITE)
 
 
 def _add_model(procedure: Gimp.Procedure) -> None:
-    procedure.add_string_argument("model", "_Model", "Name of the model; empty: the default", "", READ_WRITE)
+    procedure.add_string_argument("model", _("_Model"), _("Name of the model; empty: the default"), "", READ_WRITE)
 
 
 def _describe_coarse(procedure: Gimp.Procedure) -> None:
-    procedure.add_int_argument("level", "_Level", "1: finest; more is coarser; 0: the coarsest", 0, 8, 3, READ_WRITE)
+    procedure.add_int_argument("level", _("_Level"), _("1: finest; more is coarser; 0: the coarsest"), 0, 8, 3, READ_WRITE)
     _add_frame(procedure)
-    styles = {"smooth": "Smooth", "blocks": "Blocks"}
-    _add_choice(procedure, "style", "_Style", "How the coarse cells are shown", styles)
+    styles = {"smooth": _("Smooth"), "blocks": _("Blocks")}
+    _add_choice(procedure, "style", _("_Style"), _("How the coarse cells are shown"), styles)
     _add_model(procedure)
-    _add_choice(procedure, "source", "S_ource", READ, SOURCES)
+    _add_choice(procedure, "source", _("S_ource"), READ, SOURCES)
     # Of the dialog alone: it is remembered, and not an argument of the procedure.
     procedure.add_boolean_aux_argument(
-        "level-by-brush", "Level by _brush", "The dialog chooses the level by the size of the brush", True, READ_WRITE
+        "level-by-brush", _("Level by _brush"), _("The dialog chooses the level by the size of the brush"), True, READ_WRITE
     )
-    procedure.add_layer_return_value("coarse-layer", "Coarse layer", "The layer to paint on", True, READ_WRITE)
+    procedure.add_layer_return_value("coarse-layer", _("Coarse layer"), _("The layer to paint on"), True, READ_WRITE)
 
 
 def _describe_generate(procedure: Gimp.Procedure) -> None:
     default = Settings()
     procedure.add_layer_argument(
-        "painting", "_Painting", "The layer that was painted on; none: the coarse layer", True, READ_WRITE
+        "painting", _("_Painting"), _("The layer that was painted on; none: the coarse layer"), True, READ_WRITE
     )
-    procedure.add_int_argument("count", "_Variants", "How many variants", 1, MOST_VARIANTS, default.count, READ_WRITE)
-    procedure.add_int_argument("seed", "Se_ed", "The same seed gives the same variants", 0, 2**31 - 1, 0, READ_WRITE)
+    procedure.add_int_argument("count", _("_Variants"), _("How many variants"), 1, MOST_VARIANTS, default.count, READ_WRITE)
+    procedure.add_int_argument("seed", _("Se_ed"), _("The same seed gives the same variants"), 0, 2**31 - 1, 0, READ_WRITE)
     procedure.add_double_argument(
-        "temperature", "_Temperature", "0: the most likely picture; 1: all that the model finds possible",
+        "temperature", _("_Temperature"), _("0: the most likely picture; 1: all that the model finds possible"),
         0.0, 2.0, default.temperature, READ_WRITE,
     )  # fmt: skip
     procedure.add_double_argument(
-        "realism", "_Realism", "0: take the painting exactly; 1: it is crude, make it realistic",
+        "realism", _("_Realism"), _("0: take the painting exactly; 1: it is crude, make it realistic"),
         0.0, 1.0, default.realism, READ_WRITE,
     )  # fmt: skip
     procedure.add_double_argument(
-        "structure", "_Photo's detail", "What stays of the photo's own detail where it was painted; 0: nothing, 1: all",
+        "structure", _("_Photo's detail"),
+        _("What stays of the photo's own detail where it was painted; 0: nothing, 1: all"),
         0.0, 1.0, default.structure, READ_WRITE,
     )  # fmt: skip
     procedure.add_double_argument(
-        "grow", "_Grow", "How many coarse cells the change fades out across", 0.0, 8.0, default.grow, READ_WRITE
+        "grow", _("_Grow"), _("How many coarse cells the change fades out across"), 0.0, 8.0, default.grow, READ_WRITE
     )
     procedure.add_boolean_argument(
-        "texture", "Te_xture", "Give new skin the grain of the skin around it", default.texture, READ_WRITE
+        "texture", _("Te_xture"), _("Give new skin the grain of the skin around it"), default.texture, READ_WRITE
     )
     procedure.add_int_argument(
-        "level", "_Level", "For strokes: the painted level; 0: by the strokes", 0, 8, 0, READ_WRITE
+        "level", _("_Level"), _("For strokes: the painted level; 0: by the strokes"), 0, 8, 0, READ_WRITE
     )
     _add_frame(procedure)
     _add_model(procedure)
-    devices = {"auto": "Automatic", "cpu": "CPU", "cuda": "NVIDIA GPU"}
-    _add_choice(procedure, "device", "De_vice", "What computes", devices)
-    as_before = {"auto": "As the coarse layer was made (strokes: this layer)"}
-    _add_choice(procedure, "source", "S_ource", READ, as_before | SOURCES)
-    procedure.add_group_layer_return_value("group", "Variants", "The group of variants", True, READ_WRITE)
+    devices = {"auto": _("Automatic"), "cpu": "CPU", "cuda": _("NVIDIA GPU")}
+    _add_choice(procedure, "device", _("De_vice"), _("What computes"), devices)
+    as_before = {"auto": _("As the coarse layer was made (strokes: this layer)")}
+    _add_choice(procedure, "source", _("S_ource"), READ, as_before | SOURCES)
+    procedure.add_group_layer_return_value("group", _("Variants"), _("The group of variants"), True, READ_WRITE)
 
 
 def _describe_again(procedure: Gimp.Procedure) -> None:
-    procedure.add_group_layer_return_value("group", "Variants", "The new group of variants", True, READ_WRITE)
+    procedure.add_group_layer_return_value("group", _("Variants"), _("The new group of variants"), True, READ_WRITE)
 
 
 def _describe_browsing(procedure: Gimp.Procedure) -> None:
-    procedure.add_layer_return_value("variant", "Variant", "The variant that is visible now", True, READ_WRITE)
+    procedure.add_layer_return_value("variant", _("Variant"), _("The variant that is visible now"), True, READ_WRITE)
 
 
 def _describe_keep(procedure: Gimp.Procedure) -> None:
-    procedure.add_layer_return_value("variant", "Variant", "The layer that was kept", True, READ_WRITE)
+    procedure.add_layer_return_value("variant", _("Variant"), _("The layer that was kept"), True, READ_WRITE)
 
 
 def _describe_check(procedure: Gimp.Procedure) -> None:
-    procedure.add_string_return_value("report", "Report", "What was found, one finding a line", "", READ_WRITE)
+    procedure.add_string_return_value("report", _("Report"), _("What was found, one finding a line"), "", READ_WRITE)
 
 
 # Of every procedure: what it does, its arguments and results, its menu entry, and its documentation.
 PROCEDURES = {
-    COARSE: (_make_coarse, _describe_coarse, "Make _Coarse Layer...",
-             "Add a low-resolution version of the face to paint on"),
-    GENERATE: (_generate, _describe_generate, "_Generate Variants...",
-               "Turn what was painted on the coarse layer into sharp variants of the photo"),
-    AGAIN: (_again, _describe_again, "Generate _Again",
-            "Make new variants with the settings of the last ones and the next seed; the older ones are hidden"),
-    NEXT: (_next, _describe_browsing, "_Next Variant",
-           "Show the next variant of the group, and only that; after the last one comes the first"),
-    PREVIOUS: (_previous, _describe_browsing, "_Previous Variant",
-               "Show the previous variant of the group, and only that; before the first one comes the last"),
-    KEEP: (_keep, _describe_keep, "_Keep This Variant",
-           "Put the selected (or only visible) variant directly above the photo; remove those that you did not edit"),
-    CHECK: (_check, _describe_check, "Chec_k Setup...",
-            "Find out what is installed, what works, and what to do about what does not; needs no image"),
+    COARSE: (_make_coarse, _describe_coarse, _("Make _Coarse Layer..."),
+             _("Add a low-resolution version of the face to paint on")),
+    GENERATE: (_generate, _describe_generate, _("_Generate Variants..."),
+               _("Turn what was painted on the coarse layer into sharp variants of the photo")),
+    AGAIN: (_again, _describe_again, _("Generate _Again"),
+            _("Make new variants with the settings of the last ones and the next seed; the older ones are hidden")),
+    NEXT: (_next, _describe_browsing, _("_Next Variant"),
+           _("Show the next variant of the group, and only that; after the last one comes the first")),
+    PREVIOUS: (_previous, _describe_browsing, _("_Previous Variant"),
+               _("Show the previous variant of the group, and only that; before the first one comes the last")),
+    KEEP: (_keep, _describe_keep, _("_Keep This Variant"),
+           _("Put the selected (or only visible) variant directly above the photo; remove those that you did not edit")),
+    CHECK: (_check, _describe_check, _("Chec_k Setup..."),
+            _("Find out what is installed, what works, and what to do about what does not; needs no image")),
 }  # fmt: skip
 
 
@@ -305,6 +309,7 @@ class LapcvaePlugIn(Gimp.PlugIn):
         procedure.set_image_types("*")
         procedure.set_sensitivity_mask(Gimp.ProcedureSensitivityMask.ALWAYS)
         procedure.set_menu_label(label)
+        procedure.set_icon_file(Gio.File.new_for_path(str(library.HERE / "icons" / "lapcvae.svg")))
         procedure.add_menu_path("<Image>/Filters/LapCVAE")
         procedure.set_documentation(blurb, blurb, name)
         procedure.set_attribution("LapCVAE", "LapCVAE", "2026")

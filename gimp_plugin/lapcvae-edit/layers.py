@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 
 from gi.repository import Babl, Gegl, Gimp, GLib
+from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Size
@@ -68,10 +69,10 @@ def unlike_its_pixels(layer: Gimp.Layer) -> list[str]:
     mask = layer.get_mask()
     normal = (Gimp.LayerMode.NORMAL, Gimp.LayerMode.NORMAL_LEGACY)
     found = {
-        "filters": any(f.get_visible() for f in layer.get_filters()),
-        "a mask": mask is not None and layer.get_apply_mask(),
-        "a mode": layer.get_mode() not in normal,
-        "an opacity": layer.get_opacity() < 100,
+        _("filters"): any(f.get_visible() for f in layer.get_filters()),
+        _("a mask"): mask is not None and layer.get_apply_mask(),
+        _("a mode"): layer.get_mode() not in normal,
+        _("an opacity"): layer.get_opacity() < 100,
     }
     return [name for name, is_there in found.items() if is_there]
 
@@ -145,7 +146,11 @@ def write_native(drawable: Gimp.Drawable, pixels: Array) -> None:
     """Fill the drawable with H x W x channels in its own format."""
     wanted = pixel_format(drawable)
     if pixels.dtype != wanted.dtype:
-        raise LapcvaeError(f"Pixels of type {pixels.dtype} cannot be written to a layer of {wanted.dtype}.")
+        raise LapcvaeError(
+            _("Pixels of type {dtype} cannot be written to a layer of {wanted}.").format(
+                dtype=pixels.dtype, wanted=wanted.dtype
+            )
+        )
     _write(drawable, native_name(drawable), pixels, wanted.channels)
 
 
@@ -180,8 +185,8 @@ def _encoding(drawable: Gimp.Drawable) -> tuple[str, str]:
     native = drawable.get_format()
     if Babl.format_is_palette(native):
         raise LapcvaeError(
-            f'The layer "{drawable.get_name()}" has indexed colours, which cannot hold new ones.',
-            "Choose Image > Mode > RGB, then try again.",
+            _('The layer "{item}" has indexed colours, which cannot hold new ones.').format(item=drawable.get_name()),
+            _("Choose Image > Mode > RGB, then try again."),
         )
     model, dtype = Babl.format_get_encoding(native).split(" ")
     return model, dtype
@@ -198,9 +203,7 @@ def _rectangle(box: Box) -> Gegl.Rectangle:
     return Gegl.Rectangle.new(box.x, box.y, box.width, box.height)
 
 
-def _read(
-    drawable: Gimp.Drawable, box: Box, name: str | None, dtype: str, channels: int, beyond: Gegl.AbyssPolicy
-) -> Array:
+def _read(drawable: Gimp.Drawable, box: Box, name: str | None, dtype: str, channels: int, beyond: Gegl.AbyssPolicy) -> Array:
     shape = (box.height, box.width, channels)
     if box.empty:
         return Array(dtype, shape, b"")
@@ -213,8 +216,10 @@ def _write(drawable: Gimp.Drawable, name: str, pixels: Array, channels: int) -> 
     # GEGL ignores data of the wrong length with nothing but a warning on stderr.
     if math.prod(pixels.shape) != width * height * channels or pixels.shape[:2] != (height, width):
         raise LapcvaeError(
-            f'Pixels of shape {pixels.shape} do not fit the layer "{drawable.get_name()}" of {width} x {height}.',
-            "Run install.sh again, so that the plug-in and its worker fit together.",
+            _('Pixels of shape {shape} do not fit the layer "{item}" of {width} x {height}.').format(
+                shape=pixels.shape, item=drawable.get_name(), width=width, height=height
+            ),
+            _("Run install.sh again, so that the plug-in and its worker fit together."),
         )
     buffer = drawable.get_buffer()
     buffer.set(_rectangle(Box(0, 0, width, height)), name, pixels.data)
@@ -225,7 +230,11 @@ def _write(drawable: Gimp.Drawable, name: str, pixels: Array, channels: int) -> 
 def _convert(pixels: Array, source: str, channels: int, target: str, target_channels: int) -> Array:
     height, width = pixels.shape[:2]
     if pixels.dtype != "f4" or pixels.shape != (height, width, channels):
-        raise LapcvaeError(f"Colours of shape {pixels.shape} and type {pixels.dtype} cannot be converted.")
+        raise LapcvaeError(
+            _("Colours of shape {shape} and type {dtype} cannot be converted.").format(
+                shape=pixels.shape, dtype=pixels.dtype
+            )
+        )
     rectangle = Gegl.Rectangle.new(0, 0, width, height)
     scratch = Gegl.Buffer.new(source, 0, 0, width, height)
     scratch.set(rectangle, source, pixels.data)
@@ -248,9 +257,7 @@ def _tables(drawable: Gimp.Drawable) -> Gimp.ColorProfile | None:
     return None
 
 
-def _by_tables(
-    tables: Gimp.ColorProfile, pixels: Array, source: str, target: str, dtype: str, to_srgb: bool
-) -> Array:
+def _by_tables(tables: Gimp.ColorProfile, pixels: Array, source: str, target: str, dtype: str, to_srgb: bool) -> Array:
     """Between the space of the tables and sRGB. `source`, `target`: GEGL's formats of the numbers; `dtype`: the new one."""
     profiles = (tables, Gimp.ColorProfile.new_rgb_srgb())
     before, after = profiles if to_srgb else profiles[::-1]

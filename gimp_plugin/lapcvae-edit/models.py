@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from placing import Model
+from words import _
 
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import LapcvaeError
@@ -25,7 +26,7 @@ def status() -> tuple[dict, int]:
     with client.connect(client_pid=os.getppid()) as connection:
         told = [m.facts for m in connection.ask(StatusRequest(), _Nobody()) if isinstance(m, Status)]
         if not told:
-            raise LapcvaeError("The worker did not tell its state.")
+            raise LapcvaeError(_("The worker did not tell its state."))
         return told[0], connection.worker_pid
 
 
@@ -38,7 +39,7 @@ def faces(request: FindRequest) -> list[Frame]:
 
 def usable() -> tuple[dict[str, Model], str]:
     """The models that can be used, by name, and the name of the one that is used when none is named."""
-    facts, _ = status()
+    facts = status()[0]
     found = facts["models"]
     models = {
         name: Model(name, about["title"], about["size"], about["K"], Eyes(**about["eyes"]) if about["eyes"] else None)
@@ -48,6 +49,7 @@ def usable() -> tuple[dict[str, Model], str]:
     if not models:
         problems = [about["problem"] for about in found.values()]
         raise LapcvaeError(
-            problems[0] if problems else "No model is installed.", "Choose Filters > LapCVAE > Check Setup to see more."
+            problems[0] if problems else _("No model is installed."),
+            _("Choose Filters > LapCVAE > Check Setup to see more."),
         )
     return models, facts["model"] if facts["model"] in models else next(iter(models))

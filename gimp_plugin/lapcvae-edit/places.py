@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import layers
 from gi.repository import Gimp
 from records import CoarseRecord
+from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
@@ -50,9 +51,11 @@ def place(record: CoarseRecord, layer: Gimp.Layer, photo: Gimp.Layer, image: Gim
                 shift, scale = tuple(low for low, _ in spans), 1.0
             elif scale is None or all(low <= high for low, high in spans):
                 raise LapcvaeError(
-                    f'The coarse layer "{layer.get_name()}" and the photo layer "{photo.get_name()}" no longer fit '
-                    "together: they were cropped, turned or stretched since the coarse layer was made.",
-                    "Undo that, or select the photo layer, choose Filters > LapCVAE > Make Coarse Layer and paint anew.",
+                    _(
+                        'The coarse layer "{layer}" and the photo layer "{photo}" no longer fit together: '
+                        "they were cropped, turned or stretched since the coarse layer was made."
+                    ).format(layer=layer.get_name(), photo=photo.get_name()),
+                    _("Undo that, or select the photo layer, choose Filters > LapCVAE > Make Coarse Layer and paint anew."),
                 )
     if shift is not None:
         x, y = shift[0] - photo_now.x + photo_then.x, shift[1] - photo_now.y + photo_then.y

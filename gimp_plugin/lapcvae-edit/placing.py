@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from words import _
+
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
 
 Point = tuple[float, float]
@@ -205,18 +207,23 @@ def consequences(frame: Frame, size: Size, model: Model, level: int, brush: floa
     """What the user should know of this choice, a sentence or two a line."""
     cell, factor = model.cell(frame.side, level), frame.side / model.size
     n = model.size >> level
-    lines = [f"One of {n} \N{MULTIPLICATION SIGN} {n} cells is {_px(cell)}; your brush is {_px(brush)}."]
-    if brush < cell:
-        lines[0] += " Paint with a larger brush" + (", or choose finer cells." if level > 1 else ".")
-    what = "Face" if model.eyes else "Frame"
-    lines.append(f"{what} {_px(frame.side)}, model {_px(model.size)}: \N{MULTIPLICATION SIGN}{factor:.1f}")
-    lines[-1] += ", so results are softer than the photo." if factor > 2 else "."
+    lines = [
+        _("One of {n} \u00d7 {n} cells is {cell}; your brush is {brush}.").format(n=n, cell=_px(cell), brush=_px(brush))
+    ]
+    if brush < cell and level > 1:
+        lines[0] += " " + _("Paint with a larger brush, or choose finer cells.")
+    elif brush < cell:
+        lines[0] += " " + _("Paint with a larger brush.")
+    face, other = _("Face {side}, model {size}: \u00d7{factor:.1f}"), _("Frame {side}, model {size}: \u00d7{factor:.1f}")
+    limits = face if model.eyes else other
+    lines.append(limits.format(side=_px(frame.side), size=_px(model.size), factor=factor))
+    lines[-1] += _(", so results are softer than the photo.") if factor > 2 else "."
     if frame.bounds().intersection(size.box).empty:
-        lines.append("The frame lies beside the layer. Move it onto the face.")
+        lines.append(_("The frame lies beside the layer. Move it onto the face."))
     elif not size.box.contains(frame.bounds()):
-        lines.append("Where the frame passes the layer's edge, the edge is repeated.")
+        lines.append(_("Where the frame passes the layer's edge, the edge is repeated."))
     if frame.angle % 90:
-        lines.append("Outside the turned square the coarse layer is transparent.")
+        lines.append(_("Outside the turned square the coarse layer is transparent."))
     return lines
 
 

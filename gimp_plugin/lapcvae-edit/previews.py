@@ -13,6 +13,7 @@ import layers
 gi.require_version("Gtk", "3.0")
 gi.require_version("GdkPixbuf", "2.0")
 from gi.repository import Babl, GdkPixbuf, Gegl, Gimp, GLib, Gtk  # noqa: E402
+from words import _  # noqa: E402
 
 from lapcvae.protocol.geometry import Box, Size  # noqa: E402
 from lapcvae.protocol.messages import Prepared, Variant  # noqa: E402
@@ -158,7 +159,7 @@ class _Preview(Gtk.Box):
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=3)
         self.image = Gtk.Image()
         self.image.set_size_request(SMALL, SMALL)
-        button = Gtk.Button(relief=Gtk.ReliefStyle.NONE, tooltip_text="Click to see it larger")
+        button = Gtk.Button(relief=Gtk.ReliefStyle.NONE, tooltip_text=_("Click to see it larger"))
         button.set_name(name)
         button.add(self.image)
         button.get_accessible().set_name(text.replace("_", ""))
@@ -168,7 +169,7 @@ class _Preview(Gtk.Box):
         if picked:
             self.check = Gtk.CheckButton.new_with_mnemonic(text)
             self.check.set_name(f"pick-{name.rpartition('-')[2]}")
-            self.check.set_tooltip_text("Variants with a check mark become layers")
+            self.check.set_tooltip_text(_("Variants with a check mark become layers"))
             self.check.connect("toggled", lambda _: picked())
             self.pack_start(self.check, False, False, 0)
             self.check.set_halign(Gtk.Align.CENTER)
@@ -195,7 +196,7 @@ class Previews(Gtk.Stack):
         self._surroundings: Surroundings | None = None
         self._variants: dict[int, Variant] = {}
         self._cells: list[_Preview] = []
-        self._photo = _Preview("photo", "Photo", lambda: self.enlarge(-1), None)
+        self._photo = _Preview("photo", _("Photo"), lambda: self.enlarge(-1), None)
         self._flow = Gtk.FlowBox(
             selection_mode=Gtk.SelectionMode.NONE, homogeneous=True, row_spacing=6, column_spacing=6,
             min_children_per_line=2, max_children_per_line=8, valign=Gtk.Align.START,
@@ -285,7 +286,7 @@ class Previews(Gtk.Stack):
     def _append(self) -> None:
         index = len(self._cells)
         # Alt+1 to Alt+9.
-        text = f"Variant {'_' * (index < 9)}{index + 1}"
+        text = _("Variant {number}").format(number=f"{'_' * (index < 9)}{index + 1}")
         cell = _Preview(f"preview-{index}", text, lambda: self.enlarge(index), self._picked_changed)
         self._cells.append(cell)
         self._add(cell)
@@ -319,25 +320,25 @@ class _Enlarged(Gtk.Box):
         self.pack_start(self._room, True, True, 0)
         row = Gtk.Box(spacing=6)
         for name, text, tip, act in (
-            ("back", "_Back to All", "All variants again (Escape)", lambda _: previews.back()),
-            ("previous", "_Previous", "The variant before this one", lambda _: previews.step(-1)),
-            ("next", "N_ext", "The variant after this one", lambda _: previews.step(1)),
+            ("back", _("_Back to All"), _("All variants again (Escape)"), lambda _: previews.back()),
+            ("previous", _("_Previous"), _("The variant before this one"), lambda _: previews.step(-1)),
+            ("next", _("N_ext"), _("The variant after this one"), lambda _: previews.step(1)),
         ):
             button = Gtk.Button.new_with_mnemonic(text)
             button.set_name(name)
             button.set_tooltip_text(tip)
             button.connect("clicked", act)
             row.pack_start(button, False, False, 0)
-        self._compare = Gtk.ToggleButton.new_with_mnemonic("P_hoto")
+        self._compare = Gtk.ToggleButton.new_with_mnemonic(_("P_hoto"))
         self._compare.set_name("before")
-        self._compare.set_tooltip_text("While pressed, show the photo as it was, to compare")
+        self._compare.set_tooltip_text(_("While pressed, show the photo as it was, to compare"))
         self._compare.connect("toggled", lambda _: self._fit(True))
         row.pack_start(self._compare, False, False, 0)
-        self._pick = Gtk.CheckButton.new_with_mnemonic("Variant")
+        self._pick = Gtk.CheckButton.new_with_mnemonic("")
         self._pick.set_name("pick-enlarged")
         self._pick.connect("toggled", self._picked)
         row.pack_end(self._pick, False, False, 0)
-        self._title = Gtk.Label(label="The photo as it is", no_show_all=True)
+        self._title = Gtk.Label(label=_("The photo as it is"), no_show_all=True)
         row.pack_end(self._title, False, False, 0)
         self.pack_start(row, False, False, 0)
 

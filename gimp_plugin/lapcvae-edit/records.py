@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import layers
 from gi.repository import Gimp
 from images import all_layers
+from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
@@ -67,8 +68,8 @@ class Source:
         layer = self.locate(image)
         if layer is None:
             raise LapcvaeError(
-                f'The photo layer "{self.name}" that this belongs to is not in this image.',
-                "Select the photo layer and choose Filters > LapCVAE > Generate Variants (or Make Coarse Layer) again.",
+                _('The photo layer "{layer}" that this belongs to is not in this image.').format(layer=self.name),
+                _("Select the photo layer and choose Filters > LapCVAE > Generate Variants (or Make Coarse Layer) again."),
             )
         return layer
 
@@ -214,7 +215,9 @@ def coarse_record(layer: Gimp.Layer) -> CoarseRecord | None:
 
 
 def _unreadable(layer: Gimp.Layer) -> LapcvaeError:
-    return LapcvaeError(f'What the layer "{layer.get_name()}" remembers cannot be read.', "Make a new coarse layer.")
+    return LapcvaeError(
+        _('What the layer "{layer}" remembers cannot be read.').format(layer=layer.get_name()), _("Make a new coarse layer.")
+    )
 
 
 def variant_source(layer: Gimp.Layer) -> Source | None:
@@ -228,7 +231,8 @@ def variant_source(layer: Gimp.Layer) -> Source | None:
 
 def _unreadable_variant(layer: Gimp.Layer) -> LapcvaeError:
     return LapcvaeError(
-        f'What the layer "{layer.get_name()}" remembers cannot be read.', "Select the photo layer, then try again."
+        _('What the layer "{layer}" remembers cannot be read.').format(layer=layer.get_name()),
+        _("Select the photo layer, then try again."),
     )
 
 
@@ -301,4 +305,3 @@ def added(layer: Gimp.Layer) -> bool:
 def remembers(layer: Gimp.Layer) -> bool:
     """Whether the layer is one that this plug-in made."""
     return any(layer.get_parasite(name) is not None for name in (COARSE, VARIANT))
-
