@@ -51,4 +51,4 @@ def shot(image, name, what):
 subprocess.run(["xdotool", "mousemove", "1399", "899"], check=True)
 with open("/mnt/run/stories.json") as file:
     for one in json.load(file):
-        guarded(one["name"], lambda: told(one))  # noqa: B023
+        guarded(one["name"], lambda: told(one))

@@ -41,16 +41,16 @@ def stroke(colour: tuple, size: float, points: list, opacity: float = 100.0, har
 
 SUNGLASSES = {
     "name": "sunglasses", "photo": "/mnt/project/docs/pictures/sunglasses.jpg", "eyes": CENTRES, "level": 2,
-    "sliders": {"realism": 0.1, "structure": 0.0, "seed": 0}, "pick": 2,
+    "sliders": {"realism": 0.1, "structure": 0.0, "seed": 0}, "pick": 0,
     # Skin over lenses and bridge, hair over the arms, then sockets, brows and eyes.
     "strokes": [
-        *(stroke(SKIN, 50, [(x - 8, y + 3), (x + 8, y + 3)]) for x, y in CENTRES),
-        stroke(SKIN, 36, [(216, 99), (235, 100)]),
-        stroke(HAIR_SIDE, 14, [(177, 94), (170, 92)], hardness="050"),
-        stroke(HAIR_SIDE, 14, [(277, 98), (284, 96)], hardness="050"),
-        *(stroke(SHADE, 20, [(x - 9, y - 3), (x + 9, y - 3)], 50.0, "025") for x, y in CENTRES),
-        *(stroke(BROW, 7, [(x - 11, y - 11), (x, y - 13), (x + 11, y - 10)], 50.0, "050") for x, y in CENTRES),
-        *(stroke(EYE, 7, [(x - 5, y), (x + 5, y)], hardness="050") for x, y in CENTRES),
+        *(stroke(SKIN, 62, [(x - 9, y + 4), (x + 9, y + 4)]) for x, y in CENTRES),
+        stroke(SKIN, 40, [(216, 98), (235, 99)]),
+        stroke(HAIR_SIDE, 18, [(176, 94), (170, 92)], hardness="050"),
+        stroke(HAIR_SIDE, 18, [(278, 98), (284, 96)], hardness="050"),
+        *(stroke(SHADE, 26, [(x - 9, y - 3), (x + 9, y - 3)], 50.0, "025") for x, y in CENTRES),
+        *(stroke(BROW, 9, [(x - 11, y - 11), (x, y - 13), (x + 11, y - 10)], 50.0, "050") for x, y in CENTRES),
+        *(stroke(EYE, 9, [(x - 5, y), (x + 5, y)], hardness="050") for x, y in CENTRES),
     ],
 }  # fmt: skip
 HAIR = {
