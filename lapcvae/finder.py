@@ -67,7 +67,7 @@ class Finder:
         if files is None:
             raise LapcvaeError(
                 f"The model {bundle.name} has no face finder.",
-                "Place the frame by hand, or add one to the model (see README.md, Training).",
+                "Place the frame by hand, or add one to the model (see README.md, Train your own model).",
             )
         find, refine = load_session(bundle, files.find, provider), load_session(bundle, files.refine, provider)
         check_contract(bundle, files.find, find, {graphs.FIND_INPUT: (None, 3, None, None)},

@@ -43,7 +43,7 @@ class SettingsPanel(Gtk.Grid):
             _("How crude your painting is.\n0: take its colours exactly.\n1: take it as a hint, and make it realistic."),
         )  # fmt: skip
         self.structure = self._slider(
-            "structure", _("_Photo's detail"), 0, 1,
+            "structure", _("Photo's d_etail"), 0, 1,
             _("How much of the photo's own detail stays where you painted.\n0: all is drawn anew (glasses taken off).\n"
             "1: all of it, in your colours (hair of another colour)."),
         )  # fmt: skip

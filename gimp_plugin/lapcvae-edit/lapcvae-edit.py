@@ -237,7 +237,7 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
         0.0, 1.0, default.realism, READ_WRITE,
     )  # fmt: skip
     procedure.add_double_argument(
-        "structure", _("_Photo's detail"),
+        "structure", _("Photo's d_etail"),
         _("What stays of the photo's own detail where it was painted; 0: nothing, 1: all"),
         0.0, 1.0, default.structure, READ_WRITE,
     )  # fmt: skip

@@ -27,16 +27,15 @@ def told(story):
     return layers
 
 
-def brush(layer, colour, size, points, opacity=100.0, hardness="050"):
+def brush(layer, colour, size, points, opacity, hardness):
     """One stroke of the paintbrush; `points` in image pixels."""
     Gimp.context_set_brush(Gimp.Brush.get_by_name(f"2. Hardness {hardness}"))
     Gimp.context_set_brush_size(size)
     Gimp.context_set_opacity(opacity)
     rgb = Gegl.Color.new("black")
-    rgb.set_rgba_with_space(*(c / 255 for c in colour or (0, 0, 0)), 1.0, Babl.space("sRGB"))
+    rgb.set_rgba_with_space(*(c / 255 for c in colour), 1.0, Babl.space("sRGB"))
     Gimp.context_set_foreground(rgb)
-    stroke = Gimp.eraser_default if colour is None else Gimp.paintbrush_default
-    stroke(layer, [n for point in points for n in point])
+    Gimp.paintbrush_default(layer, [n for point in points for n in point])
 
 
 def shot(image, name, what):
@@ -52,4 +51,4 @@ def shot(image, name, what):
 subprocess.run(["xdotool", "mousemove", "1399", "899"], check=True)
 with open("/mnt/run/stories.json") as file:
     for one in json.load(file):
-        guarded(one["name"], lambda: told(one))  # noqa: B023
+        guarded(one["name"], lambda: told(one))

@@ -30,30 +30,37 @@ PRACTICE = FOLDER / "sunglasses.jpg"
 CENTRES = [(204, 101), (247, 103)]
 # What is shown of the photo at 100%.
 CROP = (136, 2, 316, 202)
-SKIN, BROW, EYE = (214, 160, 132), (146, 100, 68), (74, 48, 40)
-BROWN = (56, 30, 22)
+SKIN, SHADE, HAIR_SIDE, BROW, EYE = (228, 194, 172), (190, 150, 125), (126, 98, 58), (130, 95, 65), (60, 38, 28)
+BROWN = (40, 20, 14)
+
+
+def stroke(colour: tuple, size: float, points: list, opacity: float = 100.0, hardness: str = "075") -> dict:
+    """For batch_pictures.py; `points` in photo pixels."""
+    return {"colour": colour, "size": size, "points": points, "opacity": opacity, "hardness": hardness}
+
 
 SUNGLASSES = {
     "name": "sunglasses", "photo": "/mnt/project/docs/pictures/sunglasses.jpg", "eyes": CENTRES, "level": 2,
     "sliders": {"realism": 0.1, "structure": 0.0, "seed": 0}, "pick": 0,
+    # Skin over lenses and bridge, hair over the arms, then sockets, brows and eyes.
     "strokes": [
-        # Skin over lenses, bridge and arms, then what belongs there.
-        *({"colour": SKIN, "size": 30, "points": [(x - 9, y + 2), (x, y + 3), (x + 9, y + 2)]} for x, y in CENTRES),
-        {"colour": SKIN, "size": 14, "points": [(216, 98), (235, 99)]},
-        {"colour": SKIN, "size": 9, "points": [(190, 97), (176, 93)]},
-        {"colour": SKIN, "size": 9, "points": [(261, 100), (275, 96)]},
-        *({"colour": BROW, "size": 5, "points": [(x - 10, y - 11), (x, y - 14), (x + 9, y - 11)]} for x, y in CENTRES),
-        *({"colour": EYE, "size": 7, "points": [(x - 6, y), (x + 6, y)]} for x, y in CENTRES),
+        *(stroke(SKIN, 62, [(x - 9, y + 4), (x + 9, y + 4)]) for x, y in CENTRES),
+        stroke(SKIN, 40, [(216, 98), (235, 99)]),
+        stroke(HAIR_SIDE, 18, [(176, 94), (170, 92)], hardness="050"),
+        stroke(HAIR_SIDE, 18, [(278, 98), (284, 96)], hardness="050"),
+        *(stroke(SHADE, 26, [(x - 9, y - 3), (x + 9, y - 3)], 50.0, "025") for x, y in CENTRES),
+        *(stroke(BROW, 9, [(x - 11, y - 11), (x, y - 13), (x + 11, y - 10)], 50.0, "050") for x, y in CENTRES),
+        *(stroke(EYE, 9, [(x - 5, y), (x + 5, y)], hardness="050") for x, y in CENTRES),
     ],
 }  # fmt: skip
 HAIR = {
     "name": "hair", "photo": "/mnt/project/lapcvae/assets/portrait.png", "eyes": CENTRES, "level": 3,
-    "sliders": {"realism": 0.1, "structure": 0.8, "seed": 0}, "pick": 0,
+    "sliders": {"realism": 0.1, "structure": 1.0, "seed": 0}, "pick": 0,
     "strokes": [
-        {"colour": BROWN, "size": 26, "opacity": 60.0, "points": points}
+        stroke(BROWN, 34, points, 60.0, "050")
         for points in (
-            [(170, 108), (168, 86), (174, 60), (192, 40), (222, 30), (256, 36), (277, 58), (284, 86), (282, 108)],
-            [(182, 84), (194, 62), (220, 50), (250, 56), (266, 84)],
+            [(172, 112), (168, 90), (174, 62), (192, 42), (222, 32), (256, 38), (277, 58), (284, 86), (280, 112)],
+            [(190, 78), (200, 62), (226, 54), (252, 60), (264, 82)],
         )
     ],
 }  # fmt: skip
