@@ -80,13 +80,14 @@ class Finder:
             files.threshold,
         )
 
-    def faces(self, picture: np.ndarray, box: Box, region: Box | None = None) -> list[Face]:
-        """Every face that the finder is sure enough of, best first.
+    def faces(self, picture: np.ndarray, box: Box, region: Box | None = None, least: float = 0.0) -> list[Face]:
+        """Every face that the finder is sure enough of, best first. `least`: the confidence for that; 0: the threshold.
 
         `picture`: H x W x 3 u1 sRGB, what the photo shows over `box`, at any size; more than 512 pixels add nothing. With
         `region` (photo pixels) only there, and more thoroughly: the frame that just holds it is tried as well.
         """
-        return [face for face in self.candidates(picture, box, region) if face.confidence >= self.threshold]
+        least = least or self.threshold
+        return [face for face in self.candidates(picture, box, region) if face.confidence >= least]
 
     def candidates(self, picture: np.ndarray, box: Box, region: Box | None = None) -> list[Face]:
         """As `faces`, whatever the confidence."""

@@ -120,7 +120,7 @@ class Service:
 
     def _find(self, request: FindRequest, host: Host, times: Times) -> Done:
         opened, finder = self.finder(request.model)
-        faces = finder.faces(from_array(request.picture), request.box, request.region)
+        faces = finder.faces(from_array(request.picture), request.box, request.region, request.least)
         host.result(Found(tuple(f.frame for f in faces), tuple(f.confidence for f in faces), opened.name))
         times.mark("done")
         return Done({"times": times.stages})

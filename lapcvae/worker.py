@@ -36,6 +36,7 @@ from .protocol.messages import (
     EditRequest,
     Failure,
     FindRequest,
+    Found,
     Hello,
     Pixels,
     PixelsWanted,
@@ -88,7 +89,7 @@ class RemoteHost:
     def progress(self, done: float, text: str) -> None:
         framing.send(self._socket, Progress(min(1.0, max(0.0, float(done))), text))
 
-    def result(self, message: Coarse | Prepared | Variant | Status) -> None:
+    def result(self, message: Coarse | Found | Prepared | Variant | Status) -> None:
         framing.send(self._socket, message)
 
     def cancelled(self) -> bool:

@@ -25,6 +25,8 @@ from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
 from lapcvae.protocol.messages import LARGEST_LOOK, Coarse, FindRequest
 
+# The user looks at every face that is found, so a doubtful one is better than none.
+LEAST_SURE = 0.5
 # Response of the dialog when the worker has made the coarse picture.
 MADE = 1
 NAME = "lapcvae-frame"
@@ -314,7 +316,8 @@ class FrameDialog:
             return
         try:
             model = self._present_model()
-            request = FindRequest(*layers.reduced(self._photo, LARGEST_LOOK), self._region(), model.name)
+            picture, box = layers.reduced(self._photo, LARGEST_LOOK)
+            request = FindRequest(picture, box, self._region(), model.name, LEAST_SURE)
         except LapcvaeError as error:
             self._say(error)
             return

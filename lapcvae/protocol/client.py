@@ -23,6 +23,7 @@ from .messages import (
     ColoursWanted,
     Done,
     Failure,
+    Found,
     Hello,
     Pixels,
     PixelsWanted,
@@ -239,7 +240,7 @@ class Connection:
             self._command or default_command(), self._client_pid, deadline
         )
 
-    def ask(self, request, host: Host) -> Iterator[Progress | Coarse | Prepared | Variant | Status]:
+    def ask(self, request, host: Host) -> Iterator[Progress | Coarse | Found | Prepared | Variant | Status]:
         """Send a request and answer the worker's questions through `host`; yields what arrives until it is `done`.
 
         Of the host, `pixels`, `colours` and `cancelled` are called; once that is true, no more variants are yielded.
@@ -310,7 +311,7 @@ class Connection:
             elif isinstance(message, Variant) and cancelled:
                 # It was under way when Cancel was sent; who cancels after two wants two.
                 pass
-            elif isinstance(message, (Progress, Coarse, Prepared, Variant, Status, Done, Failure)):
+            elif isinstance(message, (Progress, Coarse, Found, Prepared, Variant, Status, Done, Failure)):
                 yield message
             else:
                 raise ProtocolError(f"The worker sent {type(message).__name__} where it does not belong.")

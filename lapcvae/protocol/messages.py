@@ -244,6 +244,8 @@ class FindRequest:
     # Photo pixels, about a face: look only here, and also whether its own square is the face's frame.
     region: Box | None = None
     model: str = ""
+    # Faces from this confidence on, for somebody who looks at them; 0: the threshold of the model, for a machine.
+    least: float = 0.0
 
     def __post_init__(self):
         shape = self.picture.shape
@@ -257,6 +259,7 @@ class FindRequest:
             f"Reduce it to {LARGEST_LOOK} pixels a side.",
         )
         _require(not self.box.empty, "Faces cannot be looked for in an empty box.")
+        _require(0 <= self.least <= 1, f"{self.least:g} is no confidence.", "Give a number from 0 to 1.")
         _require(
             self.region is None or not self.region.intersection(self.box).empty,
             f"The region {self.region} is not in the picture.",

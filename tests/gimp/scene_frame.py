@@ -172,7 +172,19 @@ def selected(driver):
     driver.window.close()
 
 
-VISITS = [dragged, placed(*EYES), placed(*EYES[::-1]), by_path, selected]
+def found(driver):
+    """Find Face, in a photo in which the face is small."""
+    yield opened(driver)
+    driver.facts["first"] = numbers(driver)
+    driver.click(f"{NAME}-find")
+    yield lambda: numbers(driver) != driver.facts["first"] or message(driver)
+    driver.facts["found"], driver.facts["said"] = numbers(driver), message(driver)
+    yield 0.2
+    driver.picture("frame-found")
+    driver.window.close()
+
+
+VISITS = [dragged, placed(*EYES), placed(*EYES[::-1]), by_path, selected, found]
 
 
 def frame(driver):
