@@ -57,7 +57,7 @@ class TestKilled:
 
     def test_photo_that_was_changed_meanwhile(self, killed):
         facts = whole(killed, "cancelled")
-        assert "changed or removed while LapCVAE was at work" in facts["changed"]
+        assert "has another size or format than when this began" in facts["changed"]
         assert facts["added"] == 0
 
 

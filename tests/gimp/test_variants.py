@@ -17,7 +17,7 @@ class TestAgain:
     @pytest.mark.parametrize("start, seed", [("photo", 6), ("coarse", 7), ("variant", 8), ("ctrl f", 9)])
     def test_last_settings_with_the_next_seed_in_a_new_group(self, used, start, seed):
         made = whole(used, "again")[start]
-        assert made["settings"] == {**SETTINGS, "seed": seed}
+        assert made["settings"] == {**SETTINGS, "structure": 0.0, "seed": seed}
         assert made["above photo"] and made["is visible"]
         assert made["new pictures"] == 3
 
