@@ -90,10 +90,12 @@ def distance(mask: np.ndarray) -> np.ndarray:
     """Euclidean distance of every pixel of a square from the nearest True one, in pixels; 1e4 if there is none."""
     index = np.arange(mask.shape[0], dtype=np.float32)
     apart = (index[:, None] - index[None, :]) ** 2
-    along = np.where(mask, 0, 1e8).astype(np.float32)
-    # Exact and separable: first the nearest in the row, then over the rows.
-    in_row = np.stack([(row[None, :] + apart).min(1) for row in along])
-    return np.sqrt(np.stack([(column[None, :] + apart).min(1) for column in in_row.T], axis=1))
+    squared = np.full(mask.shape, 1e8, np.float32)
+    # Exact and separable: the nearest in each row that has any, then over those rows.
+    for row in np.flatnonzero(mask.any(1)):
+        in_row = (np.where(mask[row], 0, 1e8).astype(np.float32) + apart).min(1)
+        np.minimum(squared, in_row[None, :] + apart[row][:, None], out=squared)
+    return np.sqrt(squared)
 
 
 def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
