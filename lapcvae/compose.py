@@ -331,9 +331,17 @@ def make_grain(deviations: np.ndarray, height: int, width: int, *key) -> np.ndar
         rows, columns = -(-height // (2 * step)) * 2, -(-width // (2 * step)) * 2
         white = _white(rows, columns, *key, octave)[:, :, None]
         white = white - np.repeat(np.repeat(_blur_down(white), 2, 0), 2, 1)
-        white = np.repeat(np.repeat(white, step, 0), step, 1)[:height, :width]
-        out += white * (deviation * np.float32(np.sqrt(4 / 3)))
+        out += _enlarged(white, step)[:height, :width] * (deviation * np.float32(np.sqrt(4 / 3)))
     return out
+
+
+def _enlarged(values: np.ndarray, step: int) -> np.ndarray:
+    """H x W x 1 smoothly enlarged, with the same standard deviation: repeated, its squares would show as sand."""
+    if step == 1:
+        return values
+    size = values.shape[1] * step, values.shape[0] * step
+    large = np.asarray(Image.fromarray(values[:, :, 0]).resize(size, Image.Resampling.BICUBIC))[:, :, None]
+    return large * np.float32(values.std() / max(large.std(), 1e-6))
 
 
 @lru_cache(maxsize=16)
