@@ -27,6 +27,8 @@ TOY = Model(
         Level(1, (8, 8), (1, 1), (Group("global", 4), grid(3, 2))),
     ),
 )
+# A local level of 32 pixels above them.
+LARGER = Model(2 * SIZE, (Level(2, (8, 8), (1, 1), (grid(2, 4), grid(2, 2)), gain=0.1), *TOY.levels))
 PAPER = config.paper(SIZE, levels=3, latents=4)
 # Level 0 is large enough to be exported for any height and width.
 TOY_64 = Model(

@@ -126,6 +126,14 @@ def test_a_damaged_shard_is_named(tmp_path):
         faces.make_faces(2, tmp_path, StandIn())
 
 
+def test_a_shard_holds_faces_of_one_size(tmp_path):
+    faces.make_faces(2, tmp_path, StandIn())
+    before = (tmp_path / "faces-000.tar").read_bytes()
+    with pytest.raises(LapcvaeError, match="faces-000.tar holds faces of 256 pixels, not 512"):
+        faces.make_faces(4, tmp_path, StandIn(), side=512)
+    assert (tmp_path / "faces-000.tar").read_bytes() == before
+
+
 def test_progress_tells_what_was_made_from_what_was_there(tmp_path):
     faces.make_faces(3, tmp_path, StandIn())
     seen = []
@@ -294,7 +302,8 @@ def test_pictures_are_box_averages_rounded():
     x[:, 0, :, ::2] = 1.0  # mean .5: grey level 191.25
     x[:, 1] = -3.0
     x[:, 2] = 3.0
-    found = faces._to_bytes(x)
+    found = faces._to_bytes(x, 256)
+    assert faces._to_bytes(x, 512).shape == (1, 512, 512, 3)
     assert found.shape == (1, 256, 256, 3) and found.dtype == np.uint8
     assert (found == [191, 0, 255]).all()
 

@@ -9,6 +9,7 @@ pytest.importorskip("safetensors")
 import small  # noqa: E402
 from small import SIZE, TOY  # noqa: E402
 
+from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import pyramid  # noqa: E402
 from training.adversary import Adversary  # noqa: E402
 from training.config import Mix  # noqa: E402
@@ -53,6 +54,41 @@ def test_a_mix_has_about_the_shares_that_it_says():
     assert not (own & crude).any() and 15 < own.sum() < 37 and 5 < crude.sum() < 21
     assert torch.equal(given.picture[own], x_k[own]) and torch.equal(given.picture[~own & ~crude], b[k][~own & ~crude])
     assert (given.trust[~crude] == 0).all() and (given.trust[crude] > 0).all()
+
+
+def test_a_crop_is_the_same_window_of_everything():
+    net = small.alive(LapCVAE(small.LARGER))
+    step = Step(net, Mix(0.4, 0.4), (0,), draws=True, crop=SIZE)
+    seen = []
+    original = step._cropped
+    step._cropped = lambda *args: seen.append((args, original(*args))) or seen[-1][1]
+    x = torch.rand(32, 3, 2 * SIZE, 2 * SIZE, generator=torch.Generator().manual_seed(0))
+    results = step(x, torch.Generator().manual_seed(1))
+    (k, b, given, _), (windows, cut) = seen[0]
+    assert len(seen) == 1 and k == 0 and results[0].x_k.shape == results[0].drawn.truth.shape == (32, 3, SIZE, SIZE)
+    places = set()
+    for i in range(32):
+        # The one place where the window of the true picture is.
+        found = [
+            (y, at) for y in range(0, SIZE + 1, 2) for at in range(0, SIZE + 1, 2)
+            if torch.equal(b[0][i, :, y : y + SIZE, at : at + SIZE], windows[0][i])
+        ]  # fmt: skip
+        ((top, left),) = found
+        places.add((top, left))
+        rows, columns = slice(top, top + SIZE), slice(left, left + SIZE)
+        assert torch.equal(cut.u[i], given.u[i, :, rows, columns])
+        assert torch.equal(cut.trust[i], given.trust[i, :, rows, columns])
+        # The coarser level's latents have a stride of 2 of its pixels, 4 of these.
+        cells = slice(top // 4, (top + SIZE) // 4), slice(left // 4, (left + SIZE) // 4)
+        assert torch.equal(cut.statistics[i], given.statistics[i, :, cells[0], cells[1]])
+    assert len(places) > 5 and max(max(p) for p in places) == SIZE and min(min(p) for p in places) == 0
+
+
+def test_only_a_local_level_can_be_trained_on_crops():
+    with pytest.raises(LapcvaeError, match="Level 2 is not local"):
+        small.preset(small.LARGER, crop=4)
+    with pytest.raises(LapcvaeError, match="cannot be divided into the strides of level 0"):
+        small.preset(small.LARGER, crop=18)
 
 
 def test_no_gradient_goes_through_the_condition():

@@ -182,7 +182,7 @@ def test_a_run_can_start_from_others_level_by_level(folder, tmp_path):
         net.sigma2.copy_(torch.tensor([1.0, 2.0, 3.0]) + 10 * seed)
         checkpoint.save_weights(net, tmp_path / f"{name}.safetensors", {"perceptual": ["vgg16", "none"][seed]})
     a, b = (checkpoint.load_weights(tmp_path / f"{n}.safetensors").state_dict() for n in "ab")
-    init = (tmp_path / "a.safetensors", ()), (tmp_path / "b.safetensors", (2,))
+    init = (tmp_path / "a.safetensors", ()), (tmp_path / "b.safetensors", ((2, 2),))
     run = small.run(folder, tmp_path / "run", init=init)
     trainer = Trainer(run)
     for name, tensor in trainer.net.state_dict().items():
@@ -196,9 +196,32 @@ def test_a_run_can_start_from_others_level_by_level(folder, tmp_path):
     assert checkpoint.facts(tmp_path / "run")["perceptual"] == "vgg16"
 
 
+def test_a_larger_model_starts_from_the_levels_of_a_smaller_one(folder, tmp_path):
+    small_net = small.alive(LapCVAE(TOY))
+    small_net.sigma2.copy_(torch.tensor([1.0, 2.0, 3.0]))
+    checkpoint.save_weights(small_net, tmp_path / "small.safetensors")
+    start = tmp_path / "small.safetensors"
+    init = (start, ((0, 0),)), (start, ((0, 1), (1, 2), (2, 3)))
+    recipe = small.preset(small.LARGER, only_levels=(0,), crop=16)
+    trainer = Trainer(small.run(folder, tmp_path / "run", dataclasses.replace(recipe, stored=1), init=init))
+    theirs, ours = small_net.state_dict(), trainer.net.state_dict()
+    for name, tensor in theirs.items():
+        if name != "sigma2":
+            part, k, rest = name.split(".", 2)
+            assert torch.equal(tensor, ours[f"{part}.{int(k) + 1}.{rest}"]), name
+    assert ours["sigma2"].tolist() == [1, 1, 2, 3]
+    # Its own finest level starts as their finest one, as far as the shapes are the same.
+    assert torch.equal(ours["decoders.0.last.weight"], theirs["decoders.0.last.weight"])
+    before = {name: tensor.clone() for name, tensor in ours.items()}
+    trainer.train_step(data.Pictures(np.stack(small.squares(4)), ()))
+    changed = {loop._level_of(name) for name, tensor in trainer.net.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {0, None}
+
+
 def test_the_command_line_says_where_to_start_from():
+    assert command_line._start("runs/a:2,0=1") == (Path("runs/a"), ((2, 2), (0, 1)))
     assert command_line._start("runs/a") == (Path("runs/a"), ())
-    assert command_line._start("runs/a:2,3") == (Path("runs/a"), (2, 3))
+    assert command_line._start("runs/a:2,3") == (Path("runs/a"), ((2, 2), (3, 3)))
     assert command_line._start("odd:name") == (Path("odd:name"), ())
 
 

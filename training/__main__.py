@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="the run's folder; a run found there is resumed")
     train.add_argument(
         "--init", action="append", default=[], metavar="PATH[:LEVELS]",
-        help="start from the weights of this run or bundle (of these levels only, for example runs/a:2,3); repeatable",
+        help="start from the weights of this run or bundle (of these levels only, for example runs/a:2,3; their level 0 as our"
+        " level 1: runs/a:0=1); repeatable",
     )  # fmt: skip
     train.add_argument("--images", type=int, help="how many pictures to see")
     train.add_argument("--batch", type=int)
@@ -79,11 +81,12 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _start(text: str) -> tuple[Path, tuple[int, ...]]:
-    """PATH or PATH:LEVELS."""
+def _start(text: str) -> tuple[Path, tuple[tuple[int, int], ...]]:
+    """PATH or PATH:LEVELS; each of the levels is a number, or THEIRS=OURS."""
     path, colon, levels = text.rpartition(":")
-    if colon and all(part.isdigit() for part in levels.split(",")):
-        return Path(path), tuple(int(part) for part in levels.split(","))
+    if colon and re.fullmatch(r"\d+(=\d+)?(,\d+(=\d+)?)*", levels):
+        pairs = [part.partition("=") for part in levels.split(",")]
+        return Path(path), tuple((int(theirs), int(ours or theirs)) for theirs, _, ours in pairs)
     return Path(text), ()
 
 

@@ -45,12 +45,13 @@ class Discriminator(nn.Module):
 
 
 class Adversary:
-    """The discriminators of the trained levels and their optimizer."""
+    """The discriminators of the trained levels and their optimizer. `crop`: as `config.Optimisation.crop`."""
 
-    def __init__(self, net: LapCVAE, levels: tuple[int, ...], weight: float, device: str):
+    def __init__(self, net: LapCVAE, levels: tuple[int, ...], weight: float, device: str, crop: int = 0):
         self.net, self.weight = net, weight
         self.judges = nn.ModuleDict({
-            str(k): Discriminator(net.config.level_size(k), net.config.levels[k].gain) for k in levels if k < net.config.K
+            str(k): Discriminator(min(net.config.level_size(k), crop or net.config.size), net.config.levels[k].gain)
+            for k in levels if k < net.config.K
         }).to(device, memory_format=torch.channels_last)  # fmt: skip
         self.optimizer = torch.optim.AdamW(self.judges.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), weight_decay=0)
 

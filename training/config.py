@@ -123,6 +123,9 @@ class Optimisation:
     kl_warm_up_images: int = 25_000
     # Which levels are trained; empty: all.
     only_levels: tuple[int, ...] = ()
+    # Levels larger than this (pixels a side) are trained on crops of this size; 0: on whole pictures. Such a level is local:
+    # it never sees the whole, in use neither.
+    crop: int = 0
     # Weight of the VGG-LPIPS term on the finest levels' reconstructions (0: none).
     perceptual: float = 0.0
     # Weight of the energy score of samples from the priors (0: none); for the last part of the training.
@@ -153,6 +156,23 @@ class Preset:
     mix: Mix = field(default_factory=Mix)
     optimisation: Optimisation = field(default_factory=Optimisation)
     augmentation: Augmentation = field(default_factory=Augmentation)
+    # Pictures are kept at this multiple of the model's size. 2 keeps turned and scaled ones sharp; 1 is for models as large
+    # as their pictures, whose augmentation must not blur either.
+    stored: int = 2
+
+    def __post_init__(self):
+        _require(self.stored in (1, 2), "Pictures are kept at once or twice the model's size.")
+        crop = self.optimisation.crop
+        for k, level in enumerate(self.model.levels):
+            if not 0 < crop < self.model.level_size(k):
+                continue
+            _require(k < self.model.K and all(g.kind == "grid" for g in level.groups), f"Level {k} is not local: it sees the whole picture.")
+            _require(crop % crop_step(self.model, k) == 0, f"A crop of {crop} pixels cannot be divided into the strides of level {k}.")
+
+
+def crop_step(model: Model, k: int) -> int:
+    """Where a crop of level k may begin: multiples of this many pixels, so that its latents and level k + 1's are whole."""
+    return max(model.levels[k].deepest_stride, 2 * model.levels[k + 1].groups[-1].stride, 1 << (k + 1))
 
 
 def to_json(value) -> str:
@@ -204,6 +224,15 @@ FACES_128 = Model(
     ),
 )  # fmt: skip
 
+# One level more, above those of FACES_128. It is like their finest: an octave of a picture is much like the next one.
+FACES_256 = Model(
+    size=256,
+    levels=(
+        Level(stem=2, widths=(32, 64, 96), blocks=(1, 1, 1), groups=(grid(4, 8), grid(4, 4)), gain=0.05, lambda_=0.15),
+        *FACES_128.levels,
+    ),
+)
+
 
 def paper(size: int = 128, levels: int = 4, latents: int = 64) -> Model:
     """The paper's model: a vector z_k per level, N(0, I) at the coarsest, M_k[N(mu_{k+1}, sigma_{k+1})] at the rest.
@@ -227,6 +256,10 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset("faces-128", FACES_128),
+        Preset(
+            "faces-256", FACES_256, stored=1, optimisation=Optimisation(only_levels=(0,), crop=128),
+            augmentation=Augmentation(shift=0, scale=0, turn=0),
+        ),
         Preset("paper", paper(), mix=Mix(true=1.0, own_chain=0.0, drop_statistics=0.0)),
         Preset("paper-64", paper(64, 3), mix=Mix(true=1.0, own_chain=0.0, drop_statistics=0.0)),
     )

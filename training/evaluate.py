@@ -270,7 +270,7 @@ def evaluate(job: Evaluation) -> Path:
     if job.threads:
         torch.set_num_threads(job.threads)
     net = checkpoint.load_weights(job.model).to(job.device, memory_format=torch.channels_last)
-    pictures = data.load(job.data, job.split, 2 * net.config.size, job.out / "cache")
+    pictures = data.load(job.data, job.split, net.config.size, job.out / "cache")
     count = min(len(pictures), job.limit or len(pictures))
     began = time.monotonic()
     tally, judges = measure(net, pictures, job, count)

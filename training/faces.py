@@ -39,7 +39,8 @@ PACKAGE = "random_face==2021.7.21.1"
 WHEEL = "random_face-2021.7.21.1-py3-none-any.whl"
 WHEEL_SHA256 = "e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5"
 
-SIZE = 256
+# The generator's own pictures are the largest of these.
+SIDES = (256, 512, 1024)
 FACES_PER_SHARD = 500
 WEBP_QUALITY = 88
 DEVICES = ("openvino", "cpu", "cuda")
@@ -77,7 +78,7 @@ pixels help; psi of {low} to {high} limits the variety; some pictures have a sec
 border; some faces look like children. Test on real photos too.
 """
 
-# N seeds -> N x 256 x 256 x 3 uint8 RGB.
+# N seeds -> N x side x side x 3 uint8 RGB.
 Generator = Callable[[Sequence[int]], np.ndarray]
 
 
@@ -184,7 +185,7 @@ def fresh_noise(maps: Sequence[NoiseMap], seeds: Sequence[int]) -> dict[str, np.
 # The two ways to run the graphs
 
 
-def openvino_generator(wheel: Path, threads: int) -> Generator:
+def openvino_generator(wheel: Path, threads: int, side: int) -> Generator:
     """On the CPU with the openvino package: the fastest without a GPU."""
     try:
         import openvino
@@ -227,13 +228,13 @@ def openvino_generator(wheel: Path, threads: int) -> Generator:
             z, psi = latent(seed)
             style = mean + np.float32(psi) * (run_mapping({"var": z})[0] - mean)
             noise = {f"noise{layer}": value for layer, value in fresh_noise(maps, [seed]).items()}
-            pictures.append(_to_bytes(torch.from_numpy(run_synthesis({"style": style, **noise})[0])))
+            pictures.append(_to_bytes(torch.from_numpy(run_synthesis({"style": style, **noise})[0]), side))
         return np.concatenate(pictures)
 
     return generate
 
 
-def torch_generator(wheel: Path, device: str) -> Generator:
+def torch_generator(wheel: Path, device: str, side: int) -> Generator:
     """With PyTorch, on "cpu" or "cuda"."""
     mapping_network, synthesis_network = read_networks(wheel)
     mapping, synthesis = Graph(mapping_network, device), Graph(synthesis_network, device)
@@ -245,7 +246,7 @@ def torch_generator(wheel: Path, device: str) -> Generator:
         style = mapping(torch.from_numpy(np.concatenate(z)).to(device))
         style = mean + torch.tensor(psi, device=device)[:, None] * (style - mean)
         noise = {layer: torch.from_numpy(value).to(device) for layer, value in fresh_noise(maps, seeds).items()}
-        return _to_bytes(synthesis(style, noise))
+        return _to_bytes(synthesis(style, noise), side)
 
     return generate
 
@@ -255,9 +256,9 @@ def _mean_style(mapping: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return mapping(z).mean(0, keepdims=True)
 
 
-def _to_bytes(pictures: Tensor) -> np.ndarray:
-    """N x 3 x H x W in [-1, 1] (and beyond) -> N x 256 x 256 x 3 uint8, each pixel the mean of its square."""
-    small = F.adaptive_avg_pool2d((pictures.clamp(-1, 1) + 1) * 127.5, SIZE)
+def _to_bytes(pictures: Tensor, side: int) -> np.ndarray:
+    """N x 3 x H x W in [-1, 1] (and beyond) -> N x side x side x 3 uint8, each pixel the mean of its square."""
+    small = F.adaptive_avg_pool2d((pictures.clamp(-1, 1) + 1) * 127.5, side)
     return small.add(0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -418,7 +419,7 @@ class Graph:
         raise LapcvaeError("The face generator's graph has no result.")
 
 
-def load_generator(device: str, threads: int = 0) -> Generator:
+def load_generator(device: str, threads: int = 0, side: int = SIDES[0]) -> Generator:
     """The generator on "openvino", "cpu" or "cuda"; fetches the wheel (38 MB) if need be. `threads` 0: all cores."""
     if device not in DEVICES:
         raise LapcvaeError(f'Faces cannot be made on "{device}".', f"Choose one of {', '.join(DEVICES)}.")
@@ -427,9 +428,9 @@ def load_generator(device: str, threads: int = 0) -> Generator:
     threads = threads or os.cpu_count() or 1
     wheel = fetch_wheel()
     if device == "openvino":
-        return openvino_generator(wheel, threads)
+        return openvino_generator(wheel, threads, side)
     torch.set_num_threads(threads)
-    return torch_generator(wheel, device)
+    return torch_generator(wheel, device, side)
 
 
 # Shards
@@ -467,12 +468,22 @@ def _write_shard(path: Path, files: dict[str, bytes]) -> None:
 
 def _files_of(seed: int, picture: np.ndarray) -> dict[str, bytes]:
     """KEY.webp and KEY.json of one face."""
-    if picture.shape != (SIZE, SIZE, 3) or picture.dtype != np.uint8:
-        raise ValueError(f"A face is {SIZE} x {SIZE} x 3 uint8, not {picture.shape} {picture.dtype}.")
+    if picture.shape != (len(picture), len(picture), 3) or picture.dtype != np.uint8:
+        raise ValueError(f"A face is side x side x 3 uint8, not {picture.shape} {picture.dtype}.")
     webp = io.BytesIO()
     Image.fromarray(picture).save(webp, "WEBP", quality=WEBP_QUALITY)
     facts = {"seed": seed, "psi": latent(seed)[1], "split": split_of(seed)}
     return {f"{key_of(seed)}.webp": webp.getvalue(), f"{key_of(seed)}.json": json.dumps(facts).encode()}
+
+
+def _require_side(path: Path, files: dict[str, bytes], side: int) -> None:
+    """A shard holds faces of one size."""
+    picture = next((data for name, data in files.items() if name.endswith(".webp")), None)
+    if picture is None:
+        return
+    with Image.open(io.BytesIO(picture)) as opened:
+        if opened.size != (side, side):
+            raise LapcvaeError(f"{path} holds faces of {opened.width} pixels, not {side}.", "Choose another folder.")
 
 
 def _complete(seed: int, files: dict[str, bytes]) -> bool:
@@ -493,6 +504,7 @@ def make_faces(
     generate: Generator,
     start: int = 0,
     batch: int = 1,
+    side: int = SIDES[0],
     progress: Callable[[Made], None] = lambda so_far: None,
 ) -> Made:
     """Make the faces with seeds `start` to `start + count - 1` into `folder`, as shards, and a README.md.
@@ -508,7 +520,7 @@ def make_faces(
     folder.mkdir(parents=True, exist_ok=True)
     low, high = PSI_RANGE
     text = README.format(
-        size=SIZE, quality=WEBP_QUALITY, package=PACKAGE, sha256=WHEEL_SHA256, caveat=textwrap.fill(CAVEAT, 119),
+        size=side, quality=WEBP_QUALITY, package=PACKAGE, sha256=WHEEL_SHA256, caveat=textwrap.fill(CAVEAT, 119),
         low=low, high=high,
     )  # fmt: skip
     (folder / "README.md").write_text(text, encoding="utf-8")
@@ -518,6 +530,7 @@ def make_faces(
         first = index * FACES_PER_SHARD
         wanted = range(max(start, first), min(end, first + FACES_PER_SHARD))
         files = _read_shard(shard_path(folder, index))
+        _require_side(shard_path(folder, index), files, side)
         missing = [seed for seed in wanted if not _complete(seed, files)]
         found += len(wanted) - len(missing)
         progress(Made(made, found))
@@ -557,13 +570,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("count", metavar="N", type=int, help="how many faces")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--start", metavar="I", type=int, default=0, help="first seed (default 0)")
+    parser.add_argument("--side", type=int, choices=SIDES, default=SIDES[0], help="pixels (default: %(default)s)")
     parser.add_argument("--threads", metavar="T", type=int, default=0, help="CPU threads (default: all cores)")
     parser.add_argument("--device", choices=DEVICES, default="openvino", help="what to compute with")
 
 
 def run(args: argparse.Namespace) -> int:
     print(CAVEAT, file=sys.stderr)
-    generate = load_generator(args.device, args.threads)
-    made = make_faces(args.count, args.out, generate, args.start, BATCH[args.device], _Progress(args.count))
+    generate = load_generator(args.device, args.threads, args.side)
+    made = make_faces(args.count, args.out, generate, args.start, BATCH[args.device], args.side, _Progress(args.count))
     print(f"{made.made} faces made, {made.found} were there already: {args.out}")
     return 0

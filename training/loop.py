@@ -35,8 +35,8 @@ class Run:
     preset: config.Preset
     data: Path
     out: Path
-    # Runs or bundles to start from, each with the levels to take from it (empty: all); later ones win.
-    init: tuple[tuple[Path, tuple[int, ...]], ...] = ()
+    # Runs or bundles to start from, each with the levels to take: (theirs, ours) pairs (empty: all); later ones win.
+    init: tuple[tuple[Path, tuple[tuple[int, int], ...]], ...] = ()
     seed: int = 0
     checkpoint_minutes: float = 5.0
     sheet_minutes: float = 15.0
@@ -61,8 +61,9 @@ class Trainer:
             lr=o.learning_rate, betas=(0.9, 0.98), weight_decay=o.weight_decay, fused=True,
         )  # fmt: skip
         self.step, self.skipped = 0, 0
-        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0)
-        self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device) if o.adversarial else None
+        self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0,
+                            o.crop)  # fmt: skip
+        self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device, o.crop) if o.adversarial else None
         self.in_the_loss = _in_the_loss(run)
 
     @property
@@ -200,17 +201,18 @@ def _initial(run: Run) -> LapCVAE:
     state = net.state_dict()
     for path, levels in run.init:
         start = checkpoint.load_weights(path).state_dict()
+        moved = {_in_level(name, ours): start[name] for theirs, ours in levels for name in start if _level_of(name) == theirs}
         fitting = {
-            name: tensor for name, tensor in start.items()
-            if name in state and state[name].shape == tensor.shape and (not levels or _level_of(name) in levels)
+            name: tensor for name, tensor in (moved if levels else start).items()
+            if name in state and state[name].shape == tensor.shape
         }  # fmt: skip
         if not fitting or (not levels and len(fitting) < len(state) / 2):
             raise LapcvaeError(
                 f"{path} does not fit the preset {run.preset.name}.", "Choose the preset it was trained with."
             )
         state |= fitting
-        for k in levels:
-            state["sigma2"][k] = start["sigma2"][k]
+        for theirs, ours in levels:
+            state["sigma2"][ours] = start["sigma2"][theirs]
     net.load_state_dict(state)
     return net
 
@@ -219,6 +221,11 @@ def _level_of(name: str) -> int | None:
     """The level that a parameter belongs to: `encoders.2. ...`."""
     parts = name.split(".")
     return int(parts[1]) if parts[0] in ("encoders", "decoders") else None
+
+
+def _in_level(name: str, k: int) -> str:
+    part, _, rest = name.split(".", 2)
+    return f"{part}.{k}.{rest}"
 
 
 def _perceptual(run: Run) -> lpips.LPIPS | None:
@@ -244,8 +251,9 @@ def train(run: Run) -> Path:
         torch.set_num_threads(run.threads)
     run.out.mkdir(parents=True, exist_ok=True)
     size = run.preset.model.size
-    pictures = data.load(run.data, "train", 2 * size, run.out / "cache")
-    held_out = data.load(run.data, "val", 2 * size, run.out / "cache", needed=False)
+    stored = run.preset.stored * size
+    pictures = data.load(run.data, "train", stored, run.out / "cache")
+    held_out = data.load(run.data, "val", stored, run.out / "cache", needed=False)
     trainer = Trainer(run)
     state_file = run.out / checkpoint.STATE
     if state_file.exists():

@@ -386,10 +386,11 @@ class LapCVAE(nn.Module):
             for g in self.config.levels[k].groups
         ]
 
-    def draw_eps(self, k: int, batch: int, generator: torch.Generator) -> list[torch.Tensor]:
+    def draw_eps(self, k: int, batch: int, generator: torch.Generator, side: int | None = None) -> list[torch.Tensor]:
+        """`side`: of the level's pictures, if they are crops."""
         device = self.sigma2.device
         return [
-            torch.randn((batch, *shape), generator=generator).to(device) for shape in self.latent_shapes(k)
+            torch.randn((batch, *shape), generator=generator).to(device) for shape in self.latent_shapes(k, side)
         ]
 
     def planes(self, k: int, batch: int, value: float = 0.0) -> torch.Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from . import corrupt, pyramid
-from .config import Mix
+from .config import Mix, crop_step
 from .energy_score import log_energy_score
 from .lpips import LPIPS
 from .model import DiagonalGaussian, FromPosterior, LapCVAE, PosteriorAndTwoSamples
@@ -78,9 +78,9 @@ class Step:
     """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
 
     def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None,
-                 draws: bool = False):  # fmt: skip
-        """`draws`: whether samples from the priors are made and scored too."""
-        self.net, self.mix, self.levels, self.lpips, self.draws = net, mix, levels, lpips, draws
+                 draws: bool = False, crop: int = 0):  # fmt: skip
+        """`draws`: whether samples from the priors are made and scored too; `crop`: as `config.Optimisation.crop`."""
+        self.net, self.mix, self.levels, self.lpips, self.draws, self.crop = net, mix, levels, lpips, draws, crop
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> dict[int, LevelResult]:
         """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
@@ -93,11 +93,13 @@ class Step:
         given: Given | None = None
         for k in range(K, min(self.levels) - 1, -1):
             trained = k in self.levels
+            if 0 < self.crop < b[k].shape[-1]:
+                b, given = self._cropped(k, b, given, generator)
             with torch.set_grad_enabled(trained):
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
             if trained:
                 if k == 0 and self.lpips is not None:
-                    result.perceptual = self._perceptual(result.x_k, x, crude, generator)
+                    result.perceptual = self._perceptual(result.x_k, b[0], crude, generator)
                 results[k] = result
             if k > min(self.levels):
                 with torch.no_grad():
@@ -115,6 +117,22 @@ class Step:
         with torch.no_grad():
             features = self.lpips.features(wanted)
         return self.lpips.distance(self.lpips.features(made), features).mean()
+
+    def _cropped(self, k: int, b: list[torch.Tensor], given: Given, generator) -> tuple[list[torch.Tensor], Given]:
+        """Levels 0 to k and what level k is decoded on, in another window of each picture."""
+        side, step = b[k].shape[-1], crop_step(self.net.config, k)
+        corners = step * torch.randint(0, (side - self.crop) // step + 1, (len(b[k]), 2), generator=generator)
+
+        def cut(pictures, scale=1.0):
+            size = int(self.crop * scale)
+            places = [(int(y * scale), int(x * scale)) for y, x in corners.tolist()]
+            return torch.stack([p[:, y : y + size, x : x + size] for p, (y, x) in zip(pictures, places)])
+
+        windows = [cut(b[i], 1 << (k - i)) for i in range(k + 1)] + b[k + 1 :]
+        return windows, Given(
+            cut(given.picture, 0.5), cut(given.u), None if given.trust is None else cut(given.trust),
+            cut(given.statistics, given.statistics.shape[-1] / side),
+        )  # fmt: skip
 
     def _coarsest(self, b_K: torch.Tensor, generator) -> LevelResult:
         """The denoising VAE: half of the items are painted on, the target is clean."""
@@ -140,12 +158,12 @@ class Step:
     def _decode(self, k: int, posterior: list[DiagonalGaussian], target, crude, generator, given=None) -> LevelResult:
         count, score, drawn = len(target), 0.0, None
         if given is None:
-            draw = FromPosterior(posterior, self.net.draw_eps(k, count, generator))
+            draw = FromPosterior(posterior, self.net.draw_eps(k, count, generator, target.shape[-1]))
             x_k = self.net.decode(k, draw, count)
         else:
             sampled = self.draws and torch.is_grad_enabled()
             kind = PosteriorAndTwoSamples if sampled else FromPosterior
-            draw = kind(posterior, self.net.draw_eps(k, kind.copies * count, generator))
+            draw = kind(posterior, self.net.draw_eps(k, kind.copies * count, generator, target.shape[-1]))
             made = self.net.decode(k, draw, count, given.u, self._statistics(k, given, generator), given.trust)
             x_k = made[:count]
             if sampled:
