@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="the run's folder; a run found there is resumed")
     train.add_argument(
         "--init", action="append", default=[], metavar="PATH[:LEVELS]",
-        help="start from the weights of this run or bundle (of these levels only, for example runs/a:2,3; their level 0 as our"
+        help="start from the weights of this run or bundle (of these levels only, for example runs/a:2,3; its level 0 as"
         " level 1: runs/a:0=1); repeatable",
     )  # fmt: skip
     train.add_argument("--images", type=int, help="how many pictures to see")

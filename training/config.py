@@ -166,8 +166,10 @@ class Preset:
         for k, level in enumerate(self.model.levels):
             if not 0 < crop < self.model.level_size(k):
                 continue
-            _require(k < self.model.K and all(g.kind == "grid" for g in level.groups), f"Level {k} is not local: it sees the whole picture.")
-            _require(crop % crop_step(self.model, k) == 0, f"A crop of {crop} pixels cannot be divided into the strides of level {k}.")
+            local = k < self.model.K and all(g.kind == "grid" for g in level.groups)
+            _require(local, f"Level {k} is not local: it sees the whole picture.")
+            fits = crop % crop_step(self.model, k) == 0
+            _require(fits, f"A crop of {crop} pixels cannot be divided into the strides of level {k}.")
 
 
 def crop_step(model: Model, k: int) -> int:

@@ -201,10 +201,11 @@ def _initial(run: Run) -> LapCVAE:
     state = net.state_dict()
     for path, levels in run.init:
         start = checkpoint.load_weights(path).state_dict()
-        moved = {_in_level(name, ours): start[name] for theirs, ours in levels for name in start if _level_of(name) == theirs}
+        wanted = start if not levels else {
+            _in_level(name, ours): start[name] for theirs, ours in levels for name in start if _level_of(name) == theirs
+        }  # fmt: skip
         fitting = {
-            name: tensor for name, tensor in (moved if levels else start).items()
-            if name in state and state[name].shape == tensor.shape
+            name: tensor for name, tensor in wanted.items() if name in state and state[name].shape == tensor.shape
         }  # fmt: skip
         if not fitting or (not levels and len(fitting) < len(state) / 2):
             raise LapcvaeError(
