@@ -77,6 +77,11 @@ class Decode(nn.Module):
         return self.decoder(draw, latents[0].shape[0], u, statistics, trust)
 
 
+def _dynamic(config, k: int) -> bool:
+    """Whether level k's graphs have any height and width."""
+    return config.level_size(k) >= DYNAMIC_FROM and all(g.kind == "grid" for g in config.levels[k].groups)
+
+
 @dataclass(frozen=True)
 class Graph:
     """One graph to export: its module, its names, and example inputs for any batch and size."""
@@ -94,8 +99,7 @@ class Graph:
 
     @property
     def dynamic(self) -> bool:
-        groups = self.net.config.levels[self.k].groups
-        return self.size >= DYNAMIC_FROM and all(g.kind == "grid" for g in groups)
+        return _dynamic(self.net.config, self.k)
 
     def examples(self, batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(batch * 1000 + height + width)
@@ -273,7 +277,8 @@ def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], e
     config = net.config
     levels = [
         {"encode": f"encode_{k}.onnx", "decode": f"decode_{k}.onnx",
-         "groups": [dataclasses.asdict(g) for g in level.groups]}
+         "groups": [dataclasses.asdict(g) for g in level.groups],
+         "step": level.deepest_stride if _dynamic(config, k) else 0}
         for k, level in enumerate(config.levels)
     ]  # fmt: skip
     manifest = {
@@ -281,6 +286,8 @@ def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], e
         "colour": "sRGB with its transfer curve, 0 to 1", "levels": levels, "licence": args.licence,
         "training": facts, "parity": {"largest_error": error, "batches": list(BATCHES)}, "files": files_of(folder),
     }  # fmt: skip
+    if args.extends:
+        manifest["extends"] = args.extends
     if args.eyes:
         y, distance = (float(v) for v in args.eyes.split(","))
         manifest["eyes"] = {"y": y, "distance": distance}
@@ -345,6 +352,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--title", default="A LapCVAE model", help="what users see")
     parser.add_argument("--licence", default="Made from your own pictures: yours.", help="what `lapcvae models` shows")
     parser.add_argument("--eyes", help="Y,DISTANCE of the eyes as shares of the side, if it is a model of faces")
+    parser.add_argument(
+        "--extends", metavar="NAME", help="the smaller model whose levels are this one's coarser ones: faces that are large"
+        " enough get this one without asking for it",
+    )  # fmt: skip
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)

@@ -22,6 +22,10 @@ LARGEST_FILE = 1 << 30
 LARGEST_SIZE = 4096
 MOST_LEVELS = 10
 MOST_CHANNELS = 4096
+# The model that is used when none is named, with the larger ones that extend it.
+USUAL = "faces-128"
+# A face of up to this many photo pixels a model pixel is left to the smaller model.
+ENLARGED = 1.5
 
 
 class BundleError(LapcvaeError):
@@ -50,6 +54,8 @@ class Level:
     groups: tuple[Group, ...]
     encode: str
     decode: str
+    # The graphs run on any part of the picture whose sides are multiples of this; 0: only on the whole.
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,8 @@ class Bundle:
     manifest: dict
     # None: the model finds no faces by itself.
     finder: FinderFiles | None = None
+    # The smaller model whose levels are this one's coarser ones; empty: none.
+    extends: str = ""
 
     @property
     def K(self) -> int:
@@ -108,16 +116,35 @@ def scan(shipped: Path | None = None) -> dict[str, Path]:
 
 
 def find(name: str = "", shipped: Path | None = None) -> Path:
-    """The folder of the bundle `name`, or of the first shipped one if no name is given."""
+    """The folder of the bundle `name`, or of the usual one (else the first) if no name is given."""
     found = scan(shipped)
     if not found:
         looked = ", ".join(map(str, places(shipped)))
         raise BundleError(f"No model is installed (looked in {looked}).", "Run install.sh again, or set LAPCVAE_MODELS.")
     if not name:
-        return found.get("faces-128") or next(iter(found.values()))
+        return found.get(USUAL) or next(iter(found.values()))
     if name not in found:
         raise BundleError(f'There is no model "{name}".', f"Installed are: {', '.join(sorted(found))}.")
     return found[name]
+
+
+def fitting(side: float, shipped: Path | None = None) -> Path:
+    """The folder of the usual bundle, or of the one among those that extend it which a frame of `side` photo pixels fits.
+
+    That is the smallest that need not be enlarged by more than ENLARGED, else the largest.
+    """
+    usual = find("", shipped)
+    family = sorted((size, folder) for folder in scan(shipped).values() if (size := _size_within(usual, folder)))
+    return next((folder for size, folder in family if side <= ENLARGED * size), family[-1][1] if family else usual)
+
+
+def _size_within(usual: Path, folder: Path) -> int:
+    """The bundle's size if it is the usual one or extends it; else, and where it cannot be read, 0."""
+    try:
+        bundle = describe(folder)
+    except BundleError:
+        return 0
+    return bundle.size if usual.name in (bundle.name, bundle.extends) else 0
 
 
 def describe(folder: Path) -> Bundle:
@@ -222,12 +249,15 @@ class _Reader:
             isinstance(eyes, dict) and all(isinstance(eyes.get(k), float) and 0 < eyes[k] < 1 for k in ("y", "distance"))
         ):
             raise _broken(self.folder, 'the positions of the eyes ("eyes") are not numbers between 0 and 1')
+        extends = m.get("extends", "")
+        if not isinstance(extends, str) or len(extends) > 100:
+            raise _broken(self.folder, 'the model that it extends ("extends") is no name')
         digest = hashlib.sha256(json.dumps(m["files"], sort_keys=True).encode()).hexdigest() if "files" in m else ""
         # What it was exported as; a copied or renamed folder goes by its own name.
         self.text(m, "name")
         return Bundle(
             self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
-            self.finder(m.get("finder")),
+            self.finder(m.get("finder")), extends,
         )  # fmt: skip
 
     def finder(self, entry) -> FinderFiles | None:
@@ -242,7 +272,8 @@ class _Reader:
         if not isinstance(entry, dict) or not isinstance(entry.get("groups"), list) or not entry["groups"]:
             raise _broken(self.folder, f"level {k} has no groups of latents")
         groups = tuple(self.group(k, g, size) for g in entry["groups"])
-        return Level(k, size, groups, self.text(entry, "encode"), self.text(entry, "decode"))
+        step = self.whole(entry, "step", 1, size) if entry.get("step") else 0
+        return Level(k, size, groups, self.text(entry, "encode"), self.text(entry, "decode"), step)
 
     def group(self, k: int, raw, size: int) -> Group:
         if not isinstance(raw, dict) or raw.get("kind") not in ("grid", "global", "vector"):

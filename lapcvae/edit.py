@@ -28,6 +28,8 @@ GLOBAL_SHARE = 0.5
 LEAST_ANEW = 0.2
 # Variance of the shown picture (full scale 1) below which it has no structure that paint could keep.
 FLAT = (2 / 255) ** 2
+# What is decoded around the part that counts, in steps of the level's graphs: nearly all that they look at.
+MARGIN = 4
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
 
@@ -115,7 +117,8 @@ class Masks:
     """`m`: composited, S x S, 1 on what is painted. `far`: distance from it in model pixels. `reach`: where m ends.
 
     `s[k]`: per level and group, the share of every latent that is drawn anew, 1 x 1 x h x w. `weight[k]`: level k's
-    picture, 1 where the sample counts and 0 where the photo is put back, h x w x 1.
+    picture, 1 where the sample counts and 0 where the photo is put back, h x w x 1. `windows[k]`: the rows and columns that
+    level k's graphs run on, all of where the weight is above 0 and MARGIN steps around it; None: the whole.
     """
 
     m: np.ndarray
@@ -123,6 +126,7 @@ class Masks:
     reach: float
     s: list[list[np.ndarray]]
     weight: list[np.ndarray]
+    windows: list[tuple[slice, slice] | None]
 
 
 def opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: int) -> np.ndarray:
@@ -164,7 +168,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     ramp = max(grow * cell, 1.0)
     t = np.clip(1 - far / ramp, 0, 1)
     m = (t * t * (3 - 2 * t)).astype(np.float32)
-    s, weight = [], []
+    s, weight, windows = [], [], []
     for k in range(K + 1):
         level = engine.bundle.levels[k]
         block = 1 << k
@@ -176,7 +180,30 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
         fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
         weight.append(fade[:, :, None].astype(np.float32))
-    return Masks(m, far, ramp, s, weight)
+        windows.append(_window(fade > 0, level.step))
+    return Masks(m, far, ramp, s, weight, windows)
+
+
+def _window(wanted: np.ndarray, step: int) -> tuple[slice, slice] | None:
+    """The rows and columns of a level that hold all that is wanted, with what its graphs should see around it.
+
+    Two `step`s is the least that is sure to be whole cells of the coarser level's latents, too.
+    """
+    n = len(wanted)
+    if not step or n % (2 * step) or not wanted.any():
+        return None
+    window = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(wanted.any(axis))
+        first, last = int(inside[0]) // (2 * step) * 2 * step, -(-int(inside[-1] + 1) // (2 * step)) * 2 * step
+        window.append(slice(max(first - MARGIN * step, 0), min(last + MARGIN * step, n)))
+    return None if all(part == slice(0, n) for part in window) else tuple(window)
+
+
+def _part(latents: np.ndarray, window: tuple[slice, slice], size: int) -> np.ndarray:
+    """The cells of a grid of latents (1 x C x h x w) under a window of a level of `size` pixels."""
+    stride = size // latents.shape[2]
+    return latents[:, :, *(slice(part.start // stride, part.stop // stride) for part in window)]
 
 
 def _block_mean(values: np.ndarray, block: int) -> np.ndarray:
@@ -311,8 +338,18 @@ def variant(plan: Plan, index: int) -> np.ndarray:
         x = _sample_level(plan, k, eps[k], u, statistics)
         x = _agree(plan, x)
         if k:
-            statistics = engine.encode(k, x, u)[-1].statistics
+            statistics = _statistics_of(plan, k, x, u)
     return x
+
+
+def _statistics_of(plan: Plan, k: int, x: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Those of the sample's level k, 1 x 2C x h x w; outside of the window the photo's."""
+    window = plan.masks.windows[k]
+    if window is None:
+        return plan.engine.encode(k, x, u)[-1].statistics
+    statistics = plan.encoded.posteriors[k][-1].statistics
+    _part(statistics, window, len(x))[:] = plan.engine.encode(k, x[window], u[window])[-1].statistics
+    return statistics
 
 
 def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
@@ -335,7 +372,15 @@ def _agree(plan: Plan, x: np.ndarray) -> np.ndarray:
 
 def _sample_level(plan: Plan, k: int, eps: list[np.ndarray], u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
     """Level k inside S, the photo outside."""
-    z = [q.mu for q in plan.encoded.posteriors[k]]
-    x = plan.engine.decode(k, z, plan.masks.s[k], eps, plan.temperature, u, statistics, plan.trust[k])
-    weight = plan.masks.weight[k]
-    return weight * x + (1 - weight) * plan.encoded.b[k]
+    z, s, b_k = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k], plan.encoded.b[k]
+    weight, window = plan.masks.weight[k], plan.masks.windows[k]
+    if window is None:
+        x = plan.engine.decode(k, z, s, eps, plan.temperature, u, statistics, plan.trust[k])
+        return weight * x + (1 - weight) * b_k
+    size = len(b_k)
+    z, s, eps = ([_part(part, window, size) for part in parts] for parts in (z, s, eps))
+    statistics = _part(statistics, window, size)
+    x = plan.engine.decode(k, z, s, eps, plan.temperature, u[window], statistics, plan.trust[k][window])
+    made = b_k.copy()
+    made[window] = weight[window] * x + (1 - weight[window]) * b_k[window]
+    return made

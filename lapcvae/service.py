@@ -107,6 +107,19 @@ class Service:
                 self._engines[folder, device] = Engine(bundle.open_bundle(folder), device)
             return self._engines[folder, device]
 
+    def fitting(self, name: str, device: str, side: float, level: int) -> tuple[Engine, int]:
+        """The engine for a frame of `side` photo pixels and its level, 1 to K, or 0 as it was.
+
+        Without a name the model that fits is chosen (`bundle.fitting`); a level is the usual model's, then.
+        """
+        if name:
+            engine = self.engine(name, device)
+            return engine, _check_level(engine, level)
+        usual = bundle.describe(bundle.find("", self.models))
+        engine = self.engine(bundle.fitting(side, self.models).name, device)
+        finer = engine.bundle.K - usual.K
+        return engine, _check_level(engine, level + finer if level else 0)
+
     def finder(self, name: str) -> tuple[bundle.Bundle, Finder]:
         """The finder of a bundle, with the bundle. Always on the CPU: it takes no longer than the way to a GPU."""
         folder = bundle.find(name, self.models)
@@ -126,8 +139,8 @@ class Service:
         return Done({"times": times.stages})
 
     def _coarse(self, request: CoarseRequest, host: Host, times: Times) -> Done:
-        engine = self.engine(request.model, "cpu")
-        j = _check_level(engine, request.level)
+        engine, j = self.fitting(request.model, "cpu", request.frame.side, request.level)
+        j = j or engine.bundle.K
         b_0 = photo_square(engine, host, request.photo, request.frame)
         b_j = pyramid.reduce(b_0, j)
         box = request.frame.bounds()
@@ -140,7 +153,10 @@ class Service:
         return Done({"times": times.stages})
 
     def _edit(self, request: EditRequest, host: Host, times: Times) -> Done:
-        engine = self.engine(request.model, request.device)
+        # The level of a coarse painting is that of the model that made it.
+        wanted = request.level if request.painting.kind == "strokes" else 0
+        engine, level = self.fitting(request.model, request.device, request.frame.side, wanted)
+        request = replace(request, level=level or request.level)
         host.progress(0.0, "Looking at the photo")
         encoded = self._encode(engine, photo_square(engine, host, request.photo, request.frame))
         times.mark("encoded")
@@ -234,7 +250,7 @@ def _check_level(engine: Engine, level: int) -> int:
         raise LapcvaeError(
             f"The model {engine.bundle.name} has no level {level}.", f"Choose a level from 1 to {K} (0: the default)."
         )
-    return level or K
+    return level
 
 
 def photo_square(engine: Engine, host: Host, photo: Photo, frame: Frame) -> np.ndarray:
@@ -298,7 +314,7 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
         planes[part] = np.concatenate([values[:, :, :3] * alpha, alpha], axis=2)
     fine = compose.warp_down(planes, box, frame, size)
     cover = fine[:, :, 3]
-    level = _check_level(engine, request.level) if request.level else edit.coarsest_fitting_level(cover, engine.bundle.K)
+    level = request.level or edit.coarsest_fitting_level(cover, engine.bundle.K)
     difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
     return _paint(level, difference, np.zeros_like(cover), cover, cover)
 
@@ -317,7 +333,11 @@ def _read_coarse(
         )
     if painting.doubtful:
         fit.require_photo(encoded.b[level], b_j)
-    shown = shown_picture(b_j.tobytes(), level, painting.style, frame, box, size, rgba.dtype.str)
+    # As the model that made it showed it; that may have been a smaller or a larger one.
+    then = request.level or level
+    if not 1 <= then <= bundle.MOST_LEVELS:
+        raise LapcvaeError(f"The painting says that it was made at level {then}.", "Make the coarse picture again.")
+    shown = shown_picture(b_j.tobytes(), then, painting.style, frame, box, b_j.shape[0] << then, rgba.dtype.str)
     if request.photo.format.colour == "Y" and np.ptp(b_j, axis=2).max() > 1e-3:
         shown = _gray(host, shown)
     nothing = np.zeros((size, size), np.float32)

@@ -57,13 +57,14 @@ def strokes(photo: PhotoFile, box: Box = Box(80, 70, 40, 24), colour=(200, 40, 6
 
 
 def coarse_file(served: service.Service, photo: PhotoFile, frame: Frame, level: int, style: str = "smooth",
-                side: int = 512) -> CoarseFile:  # fmt: skip
+                side: int = 512, model: str = toy.NAME) -> CoarseFile:  # fmt: skip
     results = []
-    served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style, toy.NAME),
+    served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style, model),
                   FileHost(photo, Colours(photo), on_result=results.append))  # fmt: skip
     coarse = results[0]
     facts = PhotoFacts("", photo.size.width, photo.size.height, "")
-    return CoarseFile(frame, level, style, side, coarse.model, toy.SIZE, coarse.model_hash, facts,
+    size = coarse.b_j.shape[0] << level
+    return CoarseFile(frame, level, style, side, coarse.model, size, coarse.model_hash, facts,
                       service.from_array(coarse.b_j))  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def test_an_object_over_the_head_does_not_change_what_is_known_of_it(scene):
 def test_there_are_twenty_paintings_and_eight_remove_something():
     assert len({p.name for p in PAINTINGS}) == 20
     assert sum(bool(p.removes) for p in PAINTINGS) >= 8
-    assert {p.kind for p in PAINTINGS} == {"coarse", "strokes"} and {p.level for p in PAINTINGS} == {1, 2, 3}
+    assert {p.kind for p in PAINTINGS} == {"coarse", "strokes"} and {p.cells for p in PAINTINGS} == {16, 32, 64}
 
 
 @pytest.mark.parametrize("painting", PAINTINGS, ids=lambda p: p.name)

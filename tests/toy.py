@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-SIZE, LEVELS, NAME = 64, 3, "toy"
+SIZE, LEVELS, NAME, LARGER = 64, 3, "toy", "toy-larger"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -21,22 +23,57 @@ def _folder() -> tempfile.TemporaryDirectory:
 @functools.lru_cache(maxsize=1)
 def models() -> Path:
     """A folder with one bundle, `toy`: 64 pixels, levels of 64, 32 and 16; made once. Skips where torch is missing."""
+    folder = Path(_folder().name) / "one"
+    _export(folder / NAME, _levels(), SIZE)
+    return folder
+
+
+@functools.lru_cache(maxsize=1)
+def family() -> Path:
+    """A folder with `toy` and `toy-larger`, 256 pixels, whose coarser levels are toy's."""
+    folder = Path(_folder().name) / "family"
+    shutil.copytree(models() / NAME, folder / NAME)
+    local = _level(_grid(2, 4), _grid(2, 2))
+    _export(folder / LARGER, (local, local, *_levels()), 4 * SIZE, "--extends", NAME)
+    return folder
+
+
+def _grid(channels: int, stride: int):
+    from training.config import Group
+
+    return Group("grid", channels, stride)
+
+
+def _level(*groups):
+    from training.config import Level
+
+    return Level(2, (8, 8), (1, 1), groups, gain=1.0)
+
+
+def _levels():
+    _require_torch()
+    from training.config import Group
+
+    return _level(_grid(2, 4), _grid(2, 2)), _level(_grid(2, 4)), _level(Group("global", 4), _grid(4, 4))
+
+
+def _require_torch():
     torch = pytest.importorskip("torch", reason="torch is needed to make the toy model")
     pytest.importorskip("onnx", reason="onnx is needed to make the toy model")
     pytest.importorskip("safetensors", reason="safetensors is needed to make the toy model")
-    import sys
+    if str(REPOSITORY) not in sys.path:
+        sys.path.insert(0, str(REPOSITORY))
+    return torch
 
-    sys.path.insert(0, str(REPOSITORY))
+
+def _export(bundle: Path, levels: tuple, size: int, *options: str) -> None:
+    torch = _require_torch()
     import export_onnx
     from training import checkpoint, config
     from training.model import LapCVAE
 
-    grid = lambda channels, stride: config.Group("grid", channels, stride)  # noqa: E731
-    level = lambda *groups: config.Level(2, (8, 8), (1, 1), groups, gain=1.0)  # noqa: E731
-    shape = config.Model(SIZE, (level(grid(2, 4), grid(2, 2)), level(grid(2, 4)),
-                                level(config.Group("global", 4), grid(4, 4))))  # fmt: skip
     torch.manual_seed(0)
-    net = LapCVAE(shape).eval()
+    net = LapCVAE(config.Model(size, levels)).eval()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             # As initialised, latents hardly carry anything: what starts at zero gets weights, heads get larger ones.
@@ -44,11 +81,9 @@ def models() -> Path:
                 parameter.normal_(0, 0.1)
             elif "head" in name:
                 parameter.mul_(10)
-    folder = Path(_folder().name)
-    checkpoint.save_weights(net, folder / "toy.safetensors")
-    status = export_onnx.main([str(folder / "toy.safetensors"), "-o", str(folder / NAME), "--eyes", "0.46,0.25"])
-    assert status == 0
-    return folder
+    weights = Path(_folder().name) / f"{bundle.name}.safetensors"
+    checkpoint.save_weights(net, weights)
+    assert export_onnx.main([str(weights), "-o", str(bundle), "--eyes", "0.46,0.25", *options]) == 0
 
 
 def portrait(width: int = 200, height: int = 180) -> np.ndarray:

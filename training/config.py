@@ -226,14 +226,20 @@ FACES_128 = Model(
     ),
 )  # fmt: skip
 
-# One level more, above those of FACES_128. It is like their finest: an octave of a picture is much like the next one.
-FACES_256 = Model(
-    size=256,
-    levels=(
-        Level(stem=2, widths=(32, 64, 96), blocks=(1, 1, 1), groups=(grid(4, 8), grid(4, 4)), gain=0.05, lambda_=0.15),
-        *FACES_128.levels,
-    ),
-)
+
+def finer(model: Model, gain: float) -> Model:
+    """With one local level more, like the finest one of FACES_128: an octave of a picture is much like the next one.
+
+    Its lambda_k is higher: what is to be told of one cell at this size is noise.
+    """
+    local = Level(
+        stem=2, widths=(32, 64, 96), blocks=(1, 1, 1), groups=(grid(4, 8), grid(4, 4)), gain=gain, lambda_=0.5
+    )
+    return Model(2 * model.size, (local, *model.levels))
+
+
+FACES_256 = finer(FACES_128, gain=0.05)
+FACES_512 = finer(FACES_256, gain=0.04)
 
 
 def paper(size: int = 128, levels: int = 4, latents: int = 64) -> Model:
@@ -258,9 +264,11 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset("faces-128", FACES_128),
-        Preset(
-            "faces-256", FACES_256, stored=1, optimisation=Optimisation(only_levels=(0,), crop=128),
-            augmentation=Augmentation(shift=0, scale=0, turn=0),
+        *(
+            # Their coarser levels are those of the model that is half as large.
+            Preset(f"faces-{model.size}", model, stored=1, optimisation=Optimisation(only_levels=(0,), crop=128),
+                   augmentation=Augmentation(shift=0, scale=0, turn=0))
+            for model in (FACES_256, FACES_512)
         ),
         Preset("paper", paper(), mix=Mix(true=1.0, own_chain=0.0, drop_statistics=0.0)),
         Preset("paper-64", paper(64, 3), mix=Mix(true=1.0, own_chain=0.0, drop_statistics=0.0)),

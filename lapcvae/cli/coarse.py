@@ -7,6 +7,7 @@ import os
 import shlex
 from pathlib import Path
 
+from .. import bundle as bundles
 from .. import photo as photos
 from ..host import FileHost, photo_on_the_wire
 from ..painting import sidecar_of, write_coarse
@@ -24,11 +25,12 @@ def coarse(args: argparse.Namespace, terminal: Terminal) -> int:
     colours = photos.Colours(photo)
     terminal.note(*photo.notes, *colours.notes)
     service = Service()
-    bundle = service.engine(args.model, "cpu").bundle
+    # Without a name the frame decides which of the models it is; they all expect the eyes at the same places.
+    bundle = bundles.describe(bundles.find(args.model))
     frame = chosen_frame(args.frame, args.eyes, photo, bundle)
     results = []
     service.handle(
-        CoarseRequest(photo_on_the_wire(photo), frame, args.level, args.style, bundle.name),
+        CoarseRequest(photo_on_the_wire(photo), frame, args.level, args.style, args.model),
         FileHost(photo, colours, on_result=results.append),
     )
     made = write_coarse(args.out, results[0], args.style, frame, photo, str(args.photo))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import bundle as bundles
 from .. import photo as photos
 from .. import sheet
 from ..bundle import Bundle
@@ -98,11 +99,13 @@ def check_names(job: Job) -> None:
 
 def request_for(job: Job, service: Service, photo: photos.PhotoFile, painting, terminal: Terminal) -> EditRequest:
     coarse = painting.coarse if isinstance(painting, CoarseOverPhoto) else None
-    bundle = service.engine(job.model or (coarse.model if coarse else ""), job.device).bundle
+    model = job.model or (coarse.model if coarse else "")
+    # Without a name the frame decides which of the models it is; they all expect the eyes at the same places.
+    bundle = service.engine(model, job.device).bundle if model else bundles.describe(bundles.find())
     if coarse:
         check_coarse(job, coarse, bundle)
         frame, level = coarse.frame, coarse.level
-        if bundle.hash != coarse.model_hash:
+        if bundle.name == coarse.model and bundle.hash != coarse.model_hash:
             terminal.note(f"The coarse picture was made with another version of the model {bundle.name}; that is fine.")
     else:
         frame, level = chosen_frame(job.frame, job.eyes, photo, bundle), job.level
@@ -111,7 +114,7 @@ def request_for(job: Job, service: Service, photo: photos.PhotoFile, painting, t
         if (outside := painting.share_outside(frame)) > MUCH_OUTSIDE:
             terminal.note(f"{outside:.0%} of the strokes lie outside of the frame {frame} and change nothing.")
     mask_dtype = "u1" if photo.pixels.dtype == np.uint8 else "u2"
-    return EditRequest(photo_on_the_wire(photo), frame, level, painting.message, job.settings, bundle.name, job.device,
+    return EditRequest(photo_on_the_wire(photo), frame, level, painting.message, job.settings, model, job.device,
                        mask_dtype)  # fmt: skip
 
 
@@ -126,9 +129,11 @@ def check_coarse(job: Job, coarse: CoarseFile, bundle: Bundle) -> None:
             f"{job.painting} was made with the frame {coarse.frame} and level {coarse.level}, and can only be used so.",
             "Leave out --frame, --eyes and --level, or make another coarse picture.",
         )
-    if bundle.size != coarse.model_size:
+    cells = [level.size for level in bundle.levels[1:]]
+    if coarse.b_j.shape[0] not in cells:
         raise LapcvaeError(
-            f"{job.painting} was made for a model of {coarse.model_size} pixels, and {bundle.name} has {bundle.size}.",
+            f"{job.painting} has {coarse.b_j.shape[0]} cells across, and the model {bundle.name} is painted on at "
+            f"{', '.join(map(str, cells))}.",
             "Give the model it was made with, or make another coarse picture.",
         )
 

@@ -80,7 +80,8 @@ class CoarseRequest:
 
     photo: Photo
     frame: Frame
-    # The pyramid level to paint, 1 (finest paintable) to K (coarsest); 0: the default, which is K.
+    # The pyramid level to paint, 1 (finest paintable) to K (coarsest); 0: the default, which is K. Without a model one is
+    # chosen by the frame's side, and the level is the usual model's (its number of cells is kept).
     level: int
     # "smooth" (the level enlarged by u) or "blocks" (one flat square a cell).
     style: str = "smooth"
@@ -192,7 +193,7 @@ class EditRequest:
     photo: Photo
     frame: Frame
     # The painted level j of strokes, 1 to K; 0: the default, the coarsest at which the thinnest stroke covers two
-    # cells. A coarse painting's level is that of its `b_j`.
+    # cells. Without a model it is the usual one's. Of a coarse painting: the level in the model that it was made with.
     level: int
     painting: Painting
     settings: Settings = Settings()

@@ -2,7 +2,7 @@
 
 Fixed before the models they judge were trained, and unlike what training paints (straight capsules in flat colours,
 `training.corrupt`): curves of varying width along what is seen, colours picked from the photo where a person would pick
-them, soft and hard brushes. Level 3 has 16 cells across the frame, 2 has 32, 1 has 64.
+them, soft and hard brushes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ EYES = (EYE_LEFT, EYE_RIGHT)
 class Painting:
     """`paint` puts the strokes on the canvas. `object_` is drawn onto photos that do not have it: what is to go.
 
-    `kind`: "coarse" (painted on the coarse picture) or "strokes" (on a transparent layer over the photo). `focus`: what to
-    look at closely, in the frame's coordinates; None: the middle of what changes.
+    `cells`: of the painted level, across the frame. `kind`: "coarse" (painted on the coarse picture) or "strokes" (on a
+    transparent layer over the photo). `focus`: what to look at closely, in the frame's coordinates; None: the middle of what
+    changes.
     """
 
     name: str
     about: str
-    level: int
+    cells: int
     kind: str
     paint: Callable[[Canvas, Scene], None]
     object_: Callable[[Scene, int], np.ndarray] | None = None
@@ -308,34 +309,34 @@ def microphone_off(canvas: Canvas, scene: Scene) -> None:
 
 
 PAINTINGS = (
-    Painting("sunglasses-on", "two dark lenses and a bridge", 3, "coarse", sunglasses_on),
-    Painting("sunglasses-off", "skin, brows and eyes over them", 2, "coarse", sunglasses_off, objects.sunglasses),
-    Painting("glasses-on", "thin dark rims", 1, "strokes", glasses_on),
-    Painting("glasses-off", "skin over the rims", 2, "strokes", glasses_off, objects.glasses),
-    Painting("hair-darker", "the hair's own colour, darker", 3, "coarse", hair_darker, focus=(0.36, 0.2)),
-    Painting("hair-blonde", "blonde over the hair", 3, "coarse", hair_blonde, focus=(0.36, 0.2)),
-    Painting("hair-grey", "grey over the hair", 3, "strokes", hair_grey, focus=(0.36, 0.2)),
-    Painting("hair-longer", "hair down to the shoulders", 3, "coarse", hair_longer, focus=(0.25, 0.6)),
-    Painting("hair-shorter", "background over long locks", 3, "coarse", hair_shorter, objects.locks, (0.25, 0.5)),
-    Painting("beard-on", "dark along jaw and lip", 2, "coarse", beard_on),
-    Painting("beard-off", "skin over it", 2, "coarse", beard_off, objects.beard),
-    Painting("moustache-on", "a dark curve over the lip", 1, "strokes", moustache_on),
-    Painting("lips-red", "lipstick", 1, "strokes", lips_red),
-    Painting("make-up", "lids, brows and cheeks", 1, "coarse", make_up),
+    Painting("sunglasses-on", "two dark lenses and a bridge", 16, "coarse", sunglasses_on),
+    Painting("sunglasses-off", "skin, brows and eyes over them", 32, "coarse", sunglasses_off, objects.sunglasses),
+    Painting("glasses-on", "thin dark rims", 64, "strokes", glasses_on),
+    Painting("glasses-off", "skin over the rims", 32, "strokes", glasses_off, objects.glasses),
+    Painting("hair-darker", "the hair's own colour, darker", 16, "coarse", hair_darker, focus=(0.36, 0.2)),
+    Painting("hair-blonde", "blonde over the hair", 16, "coarse", hair_blonde, focus=(0.36, 0.2)),
+    Painting("hair-grey", "grey over the hair", 16, "strokes", hair_grey, focus=(0.36, 0.2)),
+    Painting("hair-longer", "hair down to the shoulders", 16, "coarse", hair_longer, focus=(0.25, 0.6)),
+    Painting("hair-shorter", "background over long locks", 16, "coarse", hair_shorter, objects.locks, (0.25, 0.5)),
+    Painting("beard-on", "dark along jaw and lip", 32, "coarse", beard_on),
+    Painting("beard-off", "skin over it", 32, "coarse", beard_off, objects.beard),
+    Painting("moustache-on", "a dark curve over the lip", 64, "strokes", moustache_on),
+    Painting("lips-red", "lipstick", 64, "strokes", lips_red),
+    Painting("make-up", "lids, brows and cheeks", 64, "coarse", make_up),
     Painting(
-        "light-side", "a soft shadow on the right, light on the left", 3, "coarse", light_from_one_side, focus=(0.6, 0.55)
+        "light-side", "a soft shadow on the right, light on the left", 16, "coarse", light_from_one_side, focus=(0.6, 0.55)
     ),
     Painting(
         "background-plain",
         "one other colour behind the head, over what stands there",
-        3,
+        16,
         "coarse",
         background_plain,
         objects.posts,
         (0.22, 0.25),
     ),
-    Painting("hat-off", "hair, forehead and background over it", 3, "coarse", hat_off, objects.hat, (0.4, 0.25)),
-    Painting("fringe", "hair over the forehead", 2, "strokes", fringe),
-    Painting("scar-off", "rubbed out", 2, "coarse", scar_off, objects.scar),
-    Painting("microphone-off", "colours from the other side of the face", 2, "coarse", microphone_off, objects.microphone),
+    Painting("hat-off", "hair, forehead and background over it", 16, "coarse", hat_off, objects.hat, (0.4, 0.25)),
+    Painting("fringe", "hair over the forehead", 32, "strokes", fringe),
+    Painting("scar-off", "rubbed out", 32, "coarse", scar_off, objects.scar),
+    Painting("microphone-off", "colours from the other side of the face", 32, "coarse", microphone_off, objects.microphone),
 )

@@ -80,15 +80,21 @@ class Road:
             overlay = painting.object_(Scene(square, square, bare.mouth, bare.parted), side)
             subject, alpha = bare.with_object(overlay), overlay[:, :, 3]
         paint = self._painted(painting, subject, Scene(self.square(subject), square, bare.mouth, bare.parted))
-        usual = self.edit(subject, paint, painting.level, settings)
+        level = self.level(painting)
+        usual = self.edit(subject, paint, level, settings)
         exactly = replace(settings, realism=0.0, count=min(2, settings.count))
-        exact = self.edit(subject, paint, painting.level, exactly)
+        exact = self.edit(subject, paint, level, exactly)
         return Cell(painting, bare, subject, alpha, paint, usual, exact, self._plan(subject, paint, exact.request))
+
+    def level(self, painting: Painting) -> int:
+        """The model's level that has as many cells as the painting wants, or the nearest that can be painted."""
+        size, K = self.engine.bundle.size, self.engine.bundle.K
+        return min(max((size // painting.cells).bit_length() - 1, 1), K)
 
     def _painted(self, painting: Painting, subject: Subject, scene: Scene) -> CoarseOverPhoto | StrokesOverPhoto:
         seed = int.from_bytes(hashlib.sha256(f"{painting.name}/{subject.name}".encode()).digest()[:4])
         if painting.kind == "coarse":
-            coarse = self._coarse(painting.level, subject)
+            coarse = self._coarse(self.level(painting), subject)
             canvas = Canvas(coarse.side, seed)
             painting.paint(canvas, scene)
             return CoarseOverPhoto(coarse, canvas.over(coarse.shown()))
