@@ -328,7 +328,7 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 
 def variant(plan: Plan, index: int) -> np.ndarray:
     """Variant `index`: S x S x 3, the photo's square outside the masks, its level j exactly the wanted one."""
-    engine, j = plan.engine, plan.paint.level
+    j = plan.paint.level
     if plan.paint.empty:
         return plan.encoded.b[0]
     x, statistics = plan.wanted_j, plan.statistics

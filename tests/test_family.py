@@ -67,9 +67,9 @@ def test_a_model_that_is_broken_or_another_one_is_not_chosen(tmp_path):
     for name in (toy.NAME, toy.LARGER):
         shutil.copytree(toy.family() / name, tmp_path / name)
     manifest = tmp_path / toy.LARGER / "manifest.json"
-    whole = manifest.read_text()
+    whole = json.loads(manifest.read_text())
     assert bundle.fitting(1000, tmp_path).name == toy.LARGER
-    for broken in ("{", json.dumps(json.loads(whole) | {"extends": "another"}), json.dumps(json.loads(whole) | {"extends": 7})):
+    for broken in ("{", json.dumps(whole | {"extends": "another"}), json.dumps(whole | {"extends": 7})):
         manifest.write_text(broken)
         assert bundle.fitting(1000, tmp_path).name == toy.NAME
     with pytest.raises(LapcvaeError, match="extends"):
