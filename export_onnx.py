@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
-With `--finder RUN` the bundle gets a face finder too; without a model, the bundle that is there already gets it.
+With `--finder RUN` the bundle gets a face finder too, with `--int8 PICTURES` 8-bit graphs; without a model, the bundle that
+is there already gets them.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
@@ -34,7 +35,7 @@ from torch import nn  # noqa: E402
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import graphs  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import checkpoint  # noqa: E402
+from training import checkpoint, quantize  # noqa: E402
 from training import finder as finders  # noqa: E402
 from training.model import LapCVAE, Mixed  # noqa: E402
 
@@ -273,6 +274,21 @@ def add_finder(run: Path, folder: Path) -> dict:
     return names | {"threshold": float(facts.pop("threshold")), "largest_error": error, "training": facts}
 
 
+def add_int8(pictures: Path, manifest: dict, folder: Path) -> None:
+    """The 8-bit graphs, and what the manifest says of them."""
+    squares = quantize.read_pictures(pictures, manifest["size"])
+    write_manifest(manifest, folder)
+    for level, names in zip(manifest["levels"], quantize.quantize(folder, squares), strict=True):
+        level["int8"] = names
+    manifest["files"] = files_of(folder)
+    write_manifest(manifest, folder)
+    manifest["int8"] = {"rms_grey_levels": round(quantize.difference(folder, squares), 3)}
+
+
+def write_manifest(manifest: dict, folder: Path) -> None:
+    (folder / bundles.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
 def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path) -> dict:
     config = net.config
     levels = [
@@ -305,7 +321,9 @@ def export(args: argparse.Namespace) -> Path:
         if args.finder:
             manifest["finder"] = add_finder(args.finder, work)
             manifest["files"] = files_of(work)
-        (work / bundles.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        if args.int8:
+            add_int8(args.int8, manifest, work)
+        write_manifest(manifest, work)
         bundles.open_bundle(work)
         work.chmod(0o755)
         replace_folder(work, args.out)
@@ -348,6 +366,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="?", help="a run folder, a bundle folder or a weights file")
     parser.add_argument("--finder", type=Path, help="a run of `python -m training finder`: its face finder goes in")
+    parser.add_argument(
+        "--int8", type=Path, metavar="PICTURES", help="a folder of pictures like those it was trained on: 8-bit graphs,"
+        " calibrated on some of them, go in for CPUs that are faster with these",
+    )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder; its name is the model's")
     parser.add_argument("--title", default="A LapCVAE model", help="what users see")
     parser.add_argument("--licence", default="Made from your own pictures: yours.", help="what `lapcvae models` shows")
@@ -359,8 +381,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)
-    if not (args.model or args.finder):
-        parser.error("give a model, a --finder, or both")
+    if not (args.model or args.finder or args.int8):
+        parser.error("give a model, or what to add to the bundle: --finder, --int8")
     try:
         print(f"The bundle is in {export(args)}")
     except LapcvaeError as error:

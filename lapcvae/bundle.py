@@ -56,6 +56,9 @@ class Level:
     decode: str
     # The graphs run on any part of the picture whose sides are multiples of this; 0: only on the whole.
     step: int = 0
+    # The same graphs in 8 bits, for CPUs that are faster with these; empty: there are none.
+    encode_int8: str = ""
+    decode_int8: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Bundle:
     @property
     def graphs(self) -> list[str]:
         """The files of all graphs."""
-        names = [name for level in self.levels for name in (level.encode, level.decode)]
+        names = [n for v in self.levels for n in (v.encode, v.decode, v.encode_int8, v.decode_int8) if n]
         return names + ([self.finder.find, self.finder.refine] if self.finder else [])
 
     @property
@@ -273,7 +276,13 @@ class _Reader:
             raise _broken(self.folder, f"level {k} has no groups of latents")
         groups = tuple(self.group(k, g, size) for g in entry["groups"])
         step = self.whole(entry, "step", 1, size) if entry.get("step") else 0
-        return Level(k, size, groups, self.text(entry, "encode"), self.text(entry, "decode"), step)
+        int8 = entry.get("int8", {})
+        if not isinstance(int8, dict):
+            raise _broken(self.folder, f'the 8-bit graphs of level {k} ("int8") are no names')
+        return Level(
+            k, size, groups, self.text(entry, "encode"), self.text(entry, "decode"), step,
+            *(self.text(int8, kind) if kind in int8 else "" for kind in ("encode", "decode")),
+        )  # fmt: skip
 
     def group(self, k: int, raw, size: int) -> Group:
         if not isinstance(raw, dict) or raw.get("kind") not in ("grid", "global", "vector"):

@@ -112,7 +112,8 @@ def check_device() -> Iterator[Check]:
     remedy = ""
     if reason and os.path.exists("/proc/driver/nvidia"):
         remedy = "To use the GPU, install onnxruntime-gpu in place of onnxruntime (install.sh does so when asked to)."
-    yield Check("device", OK if not remedy else WARNING, f"{engine.provider.name}{reason}", remedy)
+    computes = f"{engine.provider.name} in {engine.precision}"
+    yield Check("device", OK if not remedy else WARNING, f"{computes}{reason}", remedy)
 
 
 def check_folders() -> Iterator[Check]:

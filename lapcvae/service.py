@@ -176,7 +176,8 @@ class Service:
                 drawing.cancel()
         times.mark("done")
         facts = {
-            "times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded, "variants": made,
+            "times": times.stages, "provider": engine.provider.name, "precision": engine.precision,
+            "photos_encoded": self.photos_encoded, "variants": made,
         }  # fmt: skip
         return Done(facts, cancelled=made < s.count)
 
