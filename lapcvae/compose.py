@@ -2,8 +2,8 @@
 
 Down: the photo's pixels under the frame are averaged over each model pixel. Up: what an edit changed at the model's size
 is enlarged and added to the photo's pixels, `photo + warp_up(variant - b_0)`; where the content changed, detail that is
-finer than the model belongs to what was there before, so it fades out, and texture and grain measured on the untouched
-surroundings take its place. Everything happens in the photo's own space and depth, over one box.
+finer than the model belongs to what was there before, so it fades out, and detail from where the photo looks alike takes its
+place (`lapcvae.texture`). Everything happens in the photo's own space and depth, over one box.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import lru_cache, reduce
 import numpy as np
 from PIL import Image
 
-from . import noise
 from .protocol.geometry import Box, Frame, Size
 
 DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
@@ -23,9 +22,6 @@ DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
 # Fine detail stays where the content changed by less than the first (share of full scale: hair that got darker is still
 # hair) and is gone where it changed by more than the second (a frame that became skin).
 TONE_FADE, STRUCTURE_FADE = (0.1, 0.45), (0.02, 0.1)
-# Bands finer than the model's pixel that get grain, at most this many octaves.
-MOST_OCTAVES = 5
-GRAIN_TILE = 256
 
 
 def full_scale(dtype: np.dtype) -> float:
@@ -254,105 +250,7 @@ def inside_square(frame: Frame, box: Box) -> np.ndarray:
     return ((mx > 0) & (mx < 1) & (my > 0) & (my < 1)).astype(np.float32)
 
 
-# --- detail and texture ---
-
-
-# Deviations are measured on about this many pixels per octave.
-GRAIN_SAMPLES = 20_000
-LEAST_SAMPLES = 64
-TONES = 8
-# The grain of a variant is a window of one field, this many pixels larger.
-GRAIN_ROOM = 64
-
-
-def _blur_down(values: np.ndarray) -> np.ndarray:
-    """Mean of 2 x 2 blocks; an odd last row or column is dropped."""
-    h, w = values.shape[0] // 2 * 2, values.shape[1] // 2 * 2
-    v = values[:h, :w]
-    return 0.25 * (v[0::2, 0::2] + v[1::2, 0::2] + v[0::2, 1::2] + v[1::2, 1::2])
-
-
-def octaves(enlargement: float) -> int:
-    """How many octaves the photo has above the model's resolution."""
-    return int(np.clip(np.round(np.log2(max(enlargement, 1.0))), 0, MOST_OCTAVES))
-
-
-@dataclass(frozen=True)
-class Grain:
-    """The photo's detail above the model's resolution, as grey noise. `deviations`: standard deviation per octave, finest
-    first, at the tone with the most detail; `by_tone`: what share of it is at the tones 0 .. 1 (TONES numbers), since
-    skin, hair and a plain wall differ."""
-
-    deviations: np.ndarray
-    by_tone: np.ndarray
-
-
-def measure_grain(detail: np.ndarray, tone: np.ndarray, calm: np.ndarray, count: int) -> Grain:
-    """Of `detail` (H x W x C) where `calm` (H x W bool), by `tone` (H x W, 0..1), in `count` octaves.
-
-    The median of |x| of a Gaussian is .6745 sigma; edges, which are few, hardly move it.
-    """
-    detail, found = mean_colour(detail)[:, :, None], np.zeros((count, TONES))
-    seen = np.zeros(TONES, bool)
-    for octave in range(count):
-        coarse = _blur_down(detail)
-        h, w = coarse.shape[0] * 2, coarse.shape[1] * 2
-        if min(h, w) < 8:
-            break
-        every = max(1, int(np.sqrt(h * w / 4 / GRAIN_SAMPLES)))
-        # One pixel of each 2 x 2 block against the block's mean; the block's mean takes a quarter of the variance.
-        band = np.abs(detail[0:h:2, 0:w:2] - coarse)[::every, ::every, 0] * np.sqrt(4 / 3) / 0.6745
-        bins = np.minimum((tone[0:h:2, 0:w:2][::every, ::every] * TONES).astype(int), TONES - 1)
-        chosen = calm[0:h:2, 0:w:2][::every, ::every]
-        for i in range(TONES):
-            here = band[chosen & (bins == i)]
-            if len(here) >= LEAST_SAMPLES:
-                found[octave, i], seen[i] = np.median(here), True
-        detail, tone = coarse, tone[0:h:2, 0:w:2]
-        calm = calm[0:h:2, 0:w:2] & calm[1:h:2, 1:w:2]
-    strongest = found.max(1)
-    if not strongest.any():
-        return Grain(strongest.astype(np.float32), np.ones(TONES, np.float32))
-    share = found[strongest > 0] / strongest[strongest > 0, None]
-    # Tones that are nowhere to be seen (dark glasses, say) take the least: their neighbours may be hair.
-    by_tone = np.where(seen, 0.0, share.mean(0)[seen].min())
-    by_tone[seen] = share.mean(0)[seen]
-    return Grain(strongest.astype(np.float32), by_tone.astype(np.float32))
-
-
-def make_grain(deviations: np.ndarray, height: int, width: int, *key) -> np.ndarray:
-    """A field of noise with these deviations per octave, H x W x 1 float32.
-
-    The noise of an octave is white at its own resolution, less what the next coarser octave has.
-    """
-    out = np.zeros((height, width, 1), np.float32)
-    for octave, deviation in enumerate(deviations):
-        step = 1 << octave
-        rows, columns = -(-height // (2 * step)) * 2, -(-width // (2 * step)) * 2
-        white = _white(rows, columns, *key, octave)[:, :, None]
-        white = white - np.repeat(np.repeat(_blur_down(white), 2, 0), 2, 1)
-        out += _enlarged(white, step)[:height, :width] * (deviation * np.float32(np.sqrt(4 / 3)))
-    return out
-
-
-def _enlarged(values: np.ndarray, step: int) -> np.ndarray:
-    """H x W x 1 smoothly enlarged, with the same standard deviation: repeated, its squares would show as sand."""
-    if step == 1:
-        return values
-    size = values.shape[1] * step, values.shape[0] * step
-    large = np.asarray(Image.fromarray(values[:, :, 0]).resize(size, Image.Resampling.BICUBIC))[:, :, None]
-    return large * np.float32(values.std() / max(large.std(), 1e-6))
-
-
-@lru_cache(maxsize=16)
-def _tile(*key) -> np.ndarray:
-    return noise.gaussian((GRAIN_TILE, GRAIN_TILE), "grain", *key)
-
-
-def _white(rows: int, columns: int, *key) -> np.ndarray:
-    """White noise from one seeded tile, repeated: larger than any face's pores, and quick."""
-    tile = _tile(*key)
-    return np.tile(tile, (-(-rows // GRAIN_TILE), -(-columns // GRAIN_TILE)))[:rows, :columns]
+# --- detail ---
 
 
 def fade(change: np.ndarray) -> np.ndarray:
@@ -361,10 +259,19 @@ def fade(change: np.ndarray) -> np.ndarray:
     By how much the tone changed, and, sooner, by how much the structure did. The strongest change nearby decides: a pupil
     under a dark lens did not change much, and has to go all the same.
     """
-    tone = mean_colour(np.abs(change))
-    structure = mean_colour(np.abs(change - _neighbours(_neighbours(change, 0, np.add), 1, np.add) / 25))
-    gone = np.maximum(_ramp(tone, *TONE_FADE), _ramp(structure, *STRUCTURE_FADE))
-    return _neighbours(_neighbours(gone, 0, np.maximum), 1, np.maximum)[:, :, None].astype(np.float32)
+    tone = _strongest(_ramp(mean_colour(np.abs(change)), *TONE_FADE))
+    return np.maximum(tone, structure_gone(change))[:, :, None]
+
+
+def structure_gone(change: np.ndarray) -> np.ndarray:
+    """As `fade`, for what changed against its surroundings alone, S x S: at an edge that went, not where all got darker."""
+    around = _neighbours(_neighbours(change, 0, np.add), 1, np.add) / 25
+    return _strongest(_ramp(mean_colour(np.abs(change - around)), *STRUCTURE_FADE))
+
+
+def _strongest(values: np.ndarray) -> np.ndarray:
+    """The largest of the 5 x 5 around, S x S float32."""
+    return _neighbours(_neighbours(values, 0, np.maximum), 1, np.maximum).astype(np.float32)
 
 
 def mean_colour(values: np.ndarray) -> np.ndarray:

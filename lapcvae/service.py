@@ -35,6 +35,7 @@ from .protocol.messages import (
     Variant,
 )  # fmt: skip
 from .protocol.version import PROTOCOL, VERSION
+from .texture import Texture
 
 # Encoded photos that are kept: a few megabytes each.
 MOST_ENCODED = 8
@@ -451,14 +452,9 @@ class Canvas:
         self.b_0 = self._to_photo(self.plan.encoded.b[0])
         seen = self.warp(self.b_0 * self.scale)
         detail = self.photo - seen
-        self.detail, self.field = detail, None
-        count = compose.octaves(self.enlargement) if self.request.settings.texture else 0
-        if count:
-            tone = np.clip(compose.mean_colour(seen) / self.scale, 0, 1)
-            self.grain = compose.measure_grain(detail, tone, self.mask == 0, count)
-            room = compose.GRAIN_ROOM
-            seed = self.request.settings.seed
-            self.field = compose.make_grain(self.grain.deviations, self.box.height + room, self.box.width + room, seed)
+        self.detail, self.texture = detail, None
+        if self.request.settings.texture and self.enlargement > 1:
+            self.texture = Texture(self.request.frame, self.box, detail, self.b_0, self.request.settings.seed)
 
     def _to_photo(self, picture: np.ndarray) -> np.ndarray:
         return from_array(self.host.colours("photo", to_array(picture.astype(np.float32))))
@@ -483,18 +479,11 @@ class Canvas:
         out = self.warp(change * self.scale)
         out += self.photo
         gone = np.maximum(compose.fade(change), self.plan.anew)
-        out -= self.warp.linear(gone) * self.detail
-        if self.field is not None:
-            # Grain as the photo has it at the tone that is there now.
-            tones = (np.arange(compose.TONES) + 0.5) / compose.TONES
-            strength = gone * np.interp(compose.mean_colour(native), tones, self.grain.by_tone)[:, :, None]
-            out += self.warp.linear(strength.astype(np.float32)) * self._grain(index)
+        other = -self.detail
+        if self.texture is not None:
+            other += self.texture(index, native, gone[:, :, 0], compose.structure_gone(change))
+        other *= self.warp.linear(gone)
+        out += other
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
         return np.concatenate([out.astype(self.dtype), self.alpha], axis=2)
-
-    def _grain(self, index: int) -> np.ndarray:
-        """Another window of the field for every variant."""
-        room = compose.GRAIN_ROOM
-        x, y = (index * 37) % room, (index * 23) % room
-        return self.field[y : y + self.box.height, x : x + self.box.width]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import bundle, compose, edit, noise, pyramid, service
+from lapcvae import bundle, edit, noise, pyramid, service
 from lapcvae.engine import Engine
 from lapcvae.host import FileHost, blend, photo_on_the_wire
 from lapcvae.painting import CoarseFile, CoarseOverPhoto, PhotoFacts, StrokesOverPhoto
@@ -402,13 +402,3 @@ def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(o
     before = np.abs(encoded.b[2][inner] - pyramid.reduce(service.shown_square(encoded.b[2], 2, style), 2)[inner]).max()
     assert before > 0.02
     assert np.abs(painted - np.array([150, 100, 80]) / 255).max() < 0.2 * before
-
-
-def test_grain_has_its_deviation_and_shows_no_squares():
-    plain = compose.make_grain(np.array([0.02], np.float32), 256, 256, 1)
-    coarse = compose.make_grain(np.array([0, 0, 0.02], np.float32), 256, 256, 1)
-    assert plain.std() == pytest.approx(coarse.std(), rel=0.05) and coarse.std() == pytest.approx(0.02, rel=0.1)
-    # Squares of 4 pixels would have no difference inside them; a cubic through their middles is flatter there, not flat.
-    assert np.abs(np.diff(coarse[:, :, 0], axis=1)).min(0).max() > 0
-    inside, between = (np.abs(np.diff(coarse[:, :, 0], axis=1))[:, i::4].mean() for i in (1, 3))
-    assert inside > 0.25 * between

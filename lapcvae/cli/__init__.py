@@ -98,7 +98,8 @@ def _add_edit(commands) -> None:
                              f"only the colours change (default {defaults.structure:g})")  # fmt: skip
     parser.add_argument("--grow", type=float, default=defaults.grow, metavar="G",
                         help=f"coarse cells that the change fades out across (default {defaults.grow:g})")  # fmt: skip
-    parser.add_argument("--no-texture", dest="texture", action="store_false", help="add no grain to what changes")
+    parser.add_argument("--no-texture", dest="texture", action="store_false",
+                        help="leave what changes as smooth as the model draws it")
     parser.add_argument("--level", type=int, default=0, help="for strokes: the painted level (default: by width)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--format", metavar="F", help="png, tiff, webp or jpeg (default: the photo's; PNG for a JPEG)")

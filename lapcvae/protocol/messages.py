@@ -156,7 +156,7 @@ class Settings:
     realism: float = 0.1
     # How many cells of the painted level the mask M falls to 0 across.
     grow: float = 1.0
-    # Give changed content the texture and grain of the untouched skin around it, above the model's resolution.
+    # Give changed content detail above the model's resolution, from where the photo looks alike.
     texture: bool = True
     # How much of the photo's own structure below the painted level stays where it was painted: 0 = all is drawn anew (a
     # beard, glasses taken off), 1 = all of it in the new colours (hair stays the same hair).

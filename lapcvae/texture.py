@@ -1,0 +1,195 @@
+"""Detail finer than the model for what is new, taken from the photo itself: hair gets strands of the same hair, skin the
+pores of the skin around, the edge between them the detail of such an edge.
+
+Texture synthesis by example (Efros and Freeman 2001; Hertzmann et al. 2001): the picture at the model's size is divided into
+small blocks, and each block that is new takes the photo's detail above the model's resolution from the place whose
+surroundings, at the model's size, look most like its own. That place is looked for among random ones and, as in PatchMatch
+(Barnes et al. 2009), among those that the neighbours found; staying where it was is one of the choices. So where paint only
+changed the tone, what was there remains.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from . import noise, pyramid
+from .protocol.geometry import Box, Frame
+
+# The picture is looked at with this many pixels a side, at most; in these: the side of a block, and how far its
+# surroundings reach.
+LARGEST = 128
+BLOCK, RADIUS = 3, 2
+# Places that every variant looks at, and how often neighbours are asked.
+PLACES, SWEEPS = 256, 2
+# How much the mean colour of the surroundings counts against their structure.
+COLOUR = 2.0
+# What a place may be worse, as a squared difference of colours in 0..1, to be a frame's side nearer (it goes with the square
+# of the distance); to be the block's own; and what one costs whose own structure goes: it shows what is to be removed.
+NEARER = 0.4
+OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.06
+# Squared difference of structure beyond which a place is too unlike to give its detail; what lies outside the box costs.
+ALIKE, OUTSIDE = 0.01, 1e3
+# Contrast goes with brightness, within limits; the first number keeps black from dividing.
+LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
+# Blocks' borders wander by this share of a block, so that they do not show as a grid.
+WANDER = 0.45
+# Rows of the photo that are put together at once.
+STRIP = 256
+# How many of the numbers that describe surroundings say where they are.
+PLACE = 2
+
+
+class Texture:
+    """The photo's detail over a box, to be taken from one place to another.
+
+    `detail`: H x W x C over `box`, the photo less what the model sees of it; `b_0`: S x S x C, the latter at the model's
+    size, full scale 1.
+    """
+
+    def __init__(self, frame: Frame, box: Box, detail: np.ndarray, b_0: np.ndarray, seed: int):
+        self.detail, self.seed, self.colours = detail, seed, b_0.shape[2]
+        self.levels = max(0, (b_0.shape[0] // LARGEST).bit_length() - 1)
+        b_0 = pyramid.reduce(b_0, self.levels)
+        self.size = b_0.shape[0]
+        self.blocks = -(-self.size // BLOCK)
+        self.centres = np.minimum(np.arange(self.blocks) * BLOCK + BLOCK // 2, self.size - 1)
+        self.seen, self.light = _surroundings(b_0), _mean(b_0)
+        # Photo pixels a step along the model's rows and columns: (x, y) a column and (x, y) a row.
+        a, b, _, d, e, _ = frame.matrix(self.size)
+        self.step = np.array([[a, d], [b, e]])
+        self.block_of = _block_map(frame, box, self.size, self.blocks, seed)
+        self.outside = self._outside(frame, box)
+        self.places = np.argwhere(~self.outside)
+
+    def _outside(self, frame: Frame, box: Box) -> np.ndarray:
+        """Which model pixels' blocks do not lie in the box, S x S bool."""
+        a, b, c, d, e, f = frame.matrix(self.size)
+        rows, columns = np.mgrid[: self.size, : self.size]
+        x, y = a * (columns + 0.5) + b * (rows + 0.5) + c - box.x, d * (columns + 0.5) + e * (rows + 0.5) + f - box.y
+        reach = (0.5 + WANDER) * BLOCK * np.abs(self.step).sum(0)
+        return (x < reach[0]) | (y < reach[1]) | (x >= box.width - reach[0]) | (y >= box.height - reach[1])
+
+    def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray) -> np.ndarray:
+        """Detail for variant `index`, H x W x C. `picture`: S x S x C, full scale 1; `new`: S x S, above 0 where it is new;
+        `removed`: S x S, 0..1, how much of the photo's structure goes there.
+        """
+        shifts = np.zeros((self.blocks, self.blocks, 2), np.int64)
+        gains = np.ones((self.blocks, self.blocks), np.float32)
+        new, removed = (_largest(values, self.levels) for values in (new, removed))
+        chosen = _any_in_block(new > 0, self.blocks)
+        if chosen.any() and len(self.places):
+            blocks = np.nonzero(chosen)
+            at = np.stack([self.centres[i] for i in blocks], axis=1)
+            picture = pyramid.reduce(picture, self.levels)
+            wanted = _surroundings(picture)[at[:, 0], at[:, 1]]
+            place = self._search(index, wanted, at, blocks, removed)
+            shifts[blocks] = place - at
+            light = _mean(picture)[at[:, 0], at[:, 1]] + LEAST_LIGHT
+            unlike = np.square(wanted - self.seen[place[:, 0], place[:, 1]])[:, PLACE + self.colours :].sum(1)
+            gain = np.clip(light / (self.light[place[:, 0], place[:, 1]] + LEAST_LIGHT), *GAINS)
+            gains[blocks] = gain * np.exp(-unlike / ALIKE)
+        return self._put_together(shifts, gains)
+
+    def _search(self, index: int, wanted: np.ndarray, at: np.ndarray, blocks: tuple, removed: np.ndarray) -> np.ndarray:
+        """For every wanted block (N surroundings, at N x 2 model pixels) the place to take its detail from, N x 2."""
+        unfit = np.where(self.outside, OUTSIDE, REMOVED * removed)
+        order = np.argsort(noise.gaussian((len(self.places),), "places", self.seed, index))[:PLACES]
+        places = self.places[order]
+        costs = _squares(wanted, self.seen[places[:, 0], places[:, 1]]) + OWN + unfit[places[:, 0], places[:, 1]]
+        best = costs.argmin(1)
+        place, cost = places[best], costs[np.arange(len(at)), best]
+
+        def better(other, unfit):
+            """Of two places for each block the one that costs less."""
+            other = np.clip(other, 0, self.size - 1)
+            costs = np.square(wanted - self.seen[other[:, 0], other[:, 1]]).sum(1)
+            costs += OWN * (other != at).any(1) + unfit[other[:, 0], other[:, 1]]
+            less = costs < cost
+            return np.where(less[:, None], other, place), np.where(less, costs, cost)
+
+        place, cost = better(at, OWN_REMOVED * removed)
+        number = np.full((self.blocks + 2, self.blocks + 2), -1)
+        number[blocks[0] + 1, blocks[1] + 1] = np.arange(len(at))
+        for _ in range(SWEEPS):
+            for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                neighbour = number[blocks[0] + 1 + down, blocks[1] + 1 + right]
+                shifted = place[neighbour] - at[neighbour] + at
+                place, cost = better(np.where((neighbour >= 0)[:, None], shifted, place), unfit)
+        return place
+
+    def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        height, width, channels = self.detail.shape
+        # Rows and columns of the model to x and y of the photo, in whole pixels.
+        across = np.rint(shifts[:, :, ::-1] @ self.step).astype(np.int64).reshape(-1, 2)
+        gains, flat = gains.reshape(-1, 1), self.detail.reshape(-1, channels)
+        out = np.empty_like(self.detail)
+        columns = np.arange(width)
+        for top in range(0, height, STRIP):
+            block = self.block_of[top : top + STRIP]
+            rows = np.arange(top, top + len(block))[:, None]
+            y = np.clip(rows + across[block, 1], 0, height - 1)
+            x = np.clip(columns + across[block, 0], 0, width - 1)
+            out[top : top + STRIP] = flat[y * width + x] * gains[block]
+        return out
+
+
+def _mean(picture: np.ndarray) -> np.ndarray:
+    return picture.mean(2, dtype=np.float32)
+
+
+def _surroundings(picture: np.ndarray) -> np.ndarray:
+    """S x S x C -> S x S x D: where every pixel is, the mean colour around it, and how brightness is spread there.
+
+    The sum of the squared differences of two is NEARER times their distance squared, plus COLOUR times the mean squared
+    difference of their colours, plus that of their structures.
+    """
+    padded = np.pad(picture, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="edge")
+    side, size, channels = 2 * RADIUS + 1, picture.shape[0], picture.shape[2]
+    light = _mean(padded)
+    parts = [light[i : i + size, j : j + size] for i in range(side) for j in range(side)]
+    mean = sum(padded[i : i + size, j : j + size] for i in range(side) for j in range(side)) / side**2
+    structure = (np.stack(parts, axis=2) - _mean(mean)[:, :, None]) / side
+    where = np.stack(np.mgrid[:size, :size], axis=2) * np.sqrt(NEARER) / size
+    return np.concatenate([where, mean * np.sqrt(COLOUR / channels), structure], axis=2).astype(np.float32)
+
+
+def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared distances of every row of `a` (N x D) from every one of `b` (M x D), N x M."""
+    return np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * (a @ b.T)
+
+
+def _largest(values: np.ndarray, levels: int) -> np.ndarray:
+    """The largest of 2^levels x 2^levels blocks."""
+    n = values.shape[0] >> levels
+    return values.reshape(n, 1 << levels, n, 1 << levels).max((1, 3))
+
+
+def _any_in_block(mask: np.ndarray, blocks: int) -> np.ndarray:
+    """S x S bool -> blocks x blocks; with the blocks around, since borders wander."""
+    padded = np.zeros((blocks * BLOCK, blocks * BLOCK), bool)
+    padded[: len(mask), : len(mask)] = mask
+    inside = np.pad(padded.reshape(blocks, BLOCK, blocks, BLOCK).any((1, 3)), 1)
+    return np.lib.stride_tricks.sliding_window_view(inside, (3, 3)).any((2, 3))
+
+
+def _block_map(frame: Frame, box: Box, size: int, blocks: int, seed: int) -> np.ndarray:
+    """Which block each photo pixel of the box belongs to, H x W; beyond the square the nearest one."""
+    a, b, c, d, e, f = frame.matrix(size)
+    determinant = a * e - b * d
+    x = np.arange(box.width, dtype=np.float32)[None, :] + np.float32(0.5 + box.x - c)
+    y = np.arange(box.height, dtype=np.float32)[:, None] + np.float32(0.5 + box.y - f)
+    found = np.zeros((box.height, box.width), np.int32)
+    for which, (along_x, along_y) in enumerate(((-d, a), (e, -b))):
+        at = (along_x / determinant) * x + (along_y / determinant) * y
+        at += WANDER * BLOCK * _wandering(box.height, box.width, size / frame.side, seed, which)
+        found *= blocks
+        found += np.clip(at / BLOCK, 0, blocks - 1).astype(np.int32)
+    return found
+
+
+def _wandering(height: int, width: int, scale: float, *key) -> np.ndarray:
+    """Smooth noise in about -1 .. 1 with a grid of one number a model pixel, H x W."""
+    rows, columns = (max(2, int(np.ceil(n * scale))) for n in (height, width))
+    small = np.tanh(noise.gaussian((rows, columns), "wander", *key))
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
