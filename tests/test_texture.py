@@ -63,7 +63,7 @@ def test_what_is_removed_gives_its_detail_to_nobody():
     b_0 = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     b_0[:, 30:34] = 0.1
     detail = np.ones((256, 256, 3), np.float32)
-    detail[:, 4 * 28 : 4 * 36] = 50
+    detail[:, 4 * 30 : 4 * 34] = 50
     made = texture.Texture(UPRIGHT, BOX, detail, b_0, 5)
     picture = np.full_like(b_0, 0.5)
     change = picture - b_0
