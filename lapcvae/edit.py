@@ -7,7 +7,7 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost), pulled towards a real face by the
    coarsest level's denoising VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo
    with this paint in it is, and a sample can be made to agree with it without ringing.
-3. Each finer level: `z = prior + T sigma eps` inside S, the photo's posterior outside; decode; the photo back outside S.
+3. Each finer level: `z = prior + T_k sigma eps` inside S (`noise.level_temperature`), the photo's posterior outside; decode; the photo back outside S.
    Inside S too the photo's posterior can stay, wholly or in part (`structure`): its detail in the painting's colours.
 4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
 """
@@ -374,13 +374,14 @@ def _sample_level(plan: Plan, k: int, eps: list[np.ndarray], u: np.ndarray, stat
     """Level k inside S, the photo outside."""
     z, s, b_k = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k], plan.encoded.b[k]
     weight, window = plan.masks.weight[k], plan.masks.windows[k]
+    temperature = noise.level_temperature(plan.temperature, k, plan.engine.bundle.K)
     if window is None:
-        x = plan.engine.decode(k, z, s, eps, plan.temperature, u, statistics, plan.trust[k])
+        x = plan.engine.decode(k, z, s, eps, temperature, u, statistics, plan.trust[k])
         return weight * x + (1 - weight) * b_k
     size = len(b_k)
     z, s, eps = ([_part(part, window, size) for part in parts] for parts in (z, s, eps))
     statistics = _part(statistics, window, size)
-    x = plan.engine.decode(k, z, s, eps, plan.temperature, u[window], statistics, plan.trust[k][window])
+    x = plan.engine.decode(k, z, s, eps, temperature, u[window], statistics, plan.trust[k][window])
     made = b_k.copy()
     made[window] = weight[window] * x + (1 - weight[window]) * b_k[window]
     return made

@@ -10,6 +10,11 @@ import hashlib
 
 import numpy as np
 
+# From the coarsest sampled level on, the power of the temperature that its latents are drawn with. Cells that disagree at 32
+# pixels are a distorted face, at 128 pixels they are texture: so what is cooler than 1 is so at the coarse levels above all.
+# On 48 real portraits, 16 -> 128 pixels: at 0.7 on all levels LPIPS-AlexNet is .122 to the truth and .048 between samples; at
+# 1, 0.7 and 0.5 from fine to coarse .107 and .044; at 0.7, 0.49 and 0.34 .127 and .022.
+_POWERS = (2.0, 1.0, 0.25)
 _CENTRE = (
     (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
      13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
@@ -43,6 +48,11 @@ def inverse_normal_cdf(p: np.ndarray) -> np.ndarray:
     r = np.sqrt(-np.log(np.where(near, 0.25, np.minimum(p, 1 - p))))
     tail = np.where(r <= 5, _ratio(_MIDDLE, r - 1.6), _ratio(_TAIL, r - 5))
     return np.where(near, x, np.copysign(tail, q))
+
+
+def level_temperature(temperature: float, k: int, K: int) -> float:
+    """What eps of level k (0 to K - 1) is multiplied with, for a temperature of 0 or more; above 1 all levels alike."""
+    return temperature if temperature >= 1 else temperature ** _POWERS[min(K - 1 - k, len(_POWERS) - 1)]
 
 
 def gaussian(shape: tuple[int, ...], *key: int | str) -> np.ndarray:

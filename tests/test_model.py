@@ -9,6 +9,7 @@ pytest.importorskip("safetensors")
 import small  # noqa: E402
 from small import PAPER, SIZE, TOY  # noqa: E402
 
+from lapcvae.noise import level_temperature  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import config, pyramid  # noqa: E402
 from training.config import grid  # noqa: E402
@@ -163,3 +164,10 @@ def test_between_grids_of_one_stride_the_later_prior_sees_what_neighbours_drew()
 def test_grids_without_a_block_between_them_are_refused():
     with pytest.raises(LapcvaeError, match="3 grids of stride 2 need 2 blocks"):
         config.Level(1, (8, 8), (1, 1), (grid(2, 2), grid(2, 2), grid(2, 2)))
+
+
+def test_below_1_the_temperature_is_lower_at_coarse_levels_and_nothing_is_drawn_at_0():
+    at = [level_temperature(0.7, k, 4) for k in range(4)]
+    assert at == pytest.approx([0.7**0.25, 0.7**0.25, 0.7, 0.49])
+    for alike in (0.0, 1.0, 1.5):
+        assert {level_temperature(alike, k, 3) for k in range(3)} == {alike}

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lapcvae.noise import level_temperature
+
 from . import config, pyramid
 
 LOG_SIGMA_LIMIT = 5.0
@@ -416,7 +418,8 @@ class LapCVAE(nn.Module):
         self, coarse: torch.Tensor, generator: torch.Generator, temperature: float = 1.0, down_to: int = 0,
         projected: bool = False,
     ) -> list[torch.Tensor]:
-        """Finer levels drawn from the priors, given the coarsest picture: [x_0, ..., x_K] with x_K = `coarse`.
+        """Finer levels drawn from the priors, given the coarsest picture: [x_0, ..., x_K] with x_K = `coarse`, every level
+        at its own share of the temperature, as in an edit.
 
         `projected`: every level is projected onto `coarse` as soon as it is made, as in an edit.
         """
@@ -427,7 +430,7 @@ class LapCVAE(nn.Module):
             u = pyramid.u(pictures[k + 1])
             eps = self.draw_eps(k, len(coarse), generator)
             zero, one = coarse.new_zeros(1), coarse.new_ones(1)
-            draw = Mixed([zero] * len(eps), [one] * len(eps), eps, temperature)
+            draw = Mixed([zero] * len(eps), [one] * len(eps), eps, level_temperature(temperature, k, K))
             pictures[k] = self.decode(k, draw, len(coarse), u, statistics)
             if projected:
                 pictures[k] = pyramid.project(pictures[k], coarse)
