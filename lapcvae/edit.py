@@ -7,7 +7,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost), pulled towards a real face by the
    coarsest level's denoising VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo
    with this paint in it is, and a sample can be made to agree with it without ringing.
-3. Each finer level: `z = prior + T_k sigma eps` inside S (`noise.level_temperature`), the photo's posterior outside; decode; the photo back outside S.
+3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
+   decode; the photo back outside S.
    Inside S too the photo's posterior can stay, wholly or in part (`structure`): its detail in the painting's colours.
 4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
 """

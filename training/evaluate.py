@@ -32,6 +32,8 @@ USUAL_TEMPERATURE = 0.7
 SHEET_INDICES = range(16)
 WORST = 12
 SPLITS = ("all", "train", "val", "test")
+# The side of aligned test pictures: nothing is gained by enlarging them.
+LARGEST_READ = 256
 # Random streams: reconstruction, the sheets, then one for every temperature.
 RECONSTRUCTION, SHEETS, SAMPLES = 0, 1, 2
 
@@ -201,6 +203,11 @@ def baselines(net: LapCVAE, against: Compared, b: list[Tensor]) -> None:
     against.fidelity("pseudo-inverse", pyramid.lift(b[K], K))
 
 
+def side_read_at(size: int) -> int:
+    """Twice the model's size, averaged without rounding; but not more than test pictures usually have."""
+    return 2 * size if 2 * size <= LARGEST_READ else size
+
+
 def name_of(temperature: float) -> str:
     return f"T={temperature:g}"
 
@@ -270,7 +277,7 @@ def evaluate(job: Evaluation) -> Path:
     if job.threads:
         torch.set_num_threads(job.threads)
     net = checkpoint.load_weights(job.model).to(job.device, memory_format=torch.channels_last)
-    pictures = data.load(job.data, job.split, net.config.size, job.out / "cache")
+    pictures = data.load(job.data, job.split, side_read_at(net.config.size), job.out / "cache")
     count = min(len(pictures), job.limit or len(pictures))
     began = time.monotonic()
     tally, judges = measure(net, pictures, job, count)

@@ -68,7 +68,8 @@ def chain(engine: Engine, x: np.ndarray, key: int, temperature: float, anew: flo
         u, posterior = pyramid.u(made), encoded.posteriors[k]
         eps = [noise.gaussian(q.mu.shape, key, k, i) for i, q in enumerate(posterior)]
         masks = [np.full((1, 1, *q.mu.shape[2:]), anew, np.float32) for q in posterior]
-        made = engine.decode(k, [q.mu for q in posterior], masks, eps, noise.level_temperature(temperature, k, K), u, statistics)
+        z, cooler = [q.mu for q in posterior], noise.level_temperature(temperature, k, K)
+        made = engine.decode(k, z, masks, eps, cooler, u, statistics)
         made = pyramid.project(made, encoded.b[K])
         if k:
             statistics = engine.encode(k, made, u)[-1].statistics
