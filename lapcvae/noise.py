@@ -12,7 +12,7 @@ import numpy as np
 
 # From the coarsest sampled level on, the power of the temperature that its latents are drawn with. Cells that disagree at
 # 32 pixels are a distorted face, at 128 pixels they are texture: what is cooler than 1 is so at the coarse levels above all.
-# On 48 real portraits, 16 -> 128 pixels: at 0.7 on all levels LPIPS-AlexNet is .122 to the truth and .048 between samples; at
+# On 48 real portraits, 16 -> 128 pixels: at .7 on all levels LPIPS-AlexNet is .122 to the truth and .048 between samples; at
 # 1, 0.7 and 0.5 from fine to coarse .107 and .044; at 0.7, 0.49 and 0.34 .127 and .022.
 _POWERS = (2.0, 1.0, 0.25)
 _CENTRE = (
