@@ -149,7 +149,7 @@ class FrameDialog:
         # As high as the longest hint, so that nothing moves when the hint changes.
         self._hint = named(Gtk.Stack(hhomogeneous=False), "hint")
         for words in (HINT, HINT_WITHOUT_EYES, FIRST_EYE, SECOND_EYE):
-            self._hint.addnamed(dialogs.text(words), words)
+            self._hint.add_named(dialogs.text(words), words)
         box = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=NEAR)
         box.pack_start(around, True, True, 0)
         box.pack_start(buttons, False, False, 0)
@@ -380,17 +380,16 @@ class FrameDialog:
         self._ask(_("Starting LapCVAE"), StatusRequest(), None, self._loaded)
 
     def _loaded(self, answers: list) -> None:
-        self._panel.offer(*models.usable(models.facts_of(answers)))
+        self._panel.offer(*models.usable(models.facts(answers)))
         if self._propose:
             self._propose_frame()
 
     def _propose_frame(self) -> None:
         """Onto the eyes that a path marks, else onto the face that the finder is sure of."""
         model = self._panel.model
-        points = frames.eyes_on_photo(self._image, self._photo) if model.eyes else None
         if self._in_hand() or not self._photo.is_valid():
             return
-        if points:
+        if model.eyes and (points := frames.eyes_on_photo(self._image, self._photo)):
             self._set_eyes(points)
             self._note(_("The frame was placed by the two points of the path."))
         elif model.finder:
