@@ -117,7 +117,7 @@ class GenerateDialog(Gtk.Dialog):
         self.connect("response", self._respond)
         self.connect("key-press-event", self._key)
         # Whoever comes back from the image may have made or deleted layers there.
-        self.connect("notify::is-active", lambda *_: self._offer_paintings())
+        self.connect("notify::is-active", lambda *_: self.is_active() and self._offer_paintings())
         self._timer = GLib.timeout_add(LOOK, self._look)
 
     # -------------------------------------------------------------------------------------------- the widgets
@@ -306,6 +306,8 @@ class GenerateDialog(Gtk.Dialog):
             return
         if not records.coarse_record(painting) and not frames.of_coarse(self._image, self._photo, self._photo):
             self._say("info", FRAMELESS)
+        elif self._message.get_text() in (CHOOSE, FRAMELESS):
+            self._say("", "")
 
     def _hear(self, message) -> None:
         if isinstance(message, Progress):
