@@ -72,6 +72,8 @@ class FrameDialog:
         # Those that were found, the next one to show first, and the part of the photo that they were looked for in.
         self._faces: list[Frame] = []
         self._looked_in: Box | None = None
+        # The frame that the note below the settings speaks of, if it does.
+        self._noted: Frame | None = None
         self._filling = False
         self._dialog, box = dialogs.dialog(
             NAME,
@@ -305,6 +307,8 @@ class FrameDialog:
         frame = self._canvas.frame
         if not self._trouble:
             self._bar.hide()
+        if self._noted not in (None, frame):
+            self._note("")
         with self._filled():
             for spin, value in zip(self._spins, (frame.cx, frame.cy, frame.side, frame.angle)):
                 spin.set_value(value)
@@ -323,8 +327,9 @@ class FrameDialog:
         self._again.set_visible(self._trouble is not None)
         self._bar.show()
 
-    def _note(self, words: str, waiting: bool = False) -> None:
-        """Quietly, below the settings; `waiting`: for something that goes on."""
+    def _note(self, words: str, waiting: bool = False, noted: Frame | None = None) -> None:
+        """Quietly, below the settings. `waiting`: for something that goes on; `noted`: true as long as this is the frame."""
+        self._noted = noted
         self._state_text.set_text(words)
         self._spinner.set_visible(waiting)
         self._state.set_visible(bool(words))
@@ -391,7 +396,7 @@ class FrameDialog:
             return
         if model.eyes and (points := frames.eyes_on_photo(self._image, self._photo)):
             self._set_eyes(points)
-            self._note(_("The frame was placed by the two points of the path."))
+            self._note(_("The frame was placed by the two points of the path."), noted=self._canvas.frame)
         elif model.finder:
             self._look_for_faces(frames.selected_part(self._image, self._photo), by_hand=False)
 
@@ -427,7 +432,7 @@ class FrameDialog:
                 "{count} faces were found; the frame is on the surest. Find Face shows the next.",
                 sure,
             )
-            self._note(said.format(count=sure))
+            self._note(said.format(count=sure), noted=self._canvas.frame)
 
     def _make(self) -> None:
         if self._looking:

@@ -25,6 +25,8 @@ def watched(name):
         note(driver, "then")
         yield 0.2
         driver.picture(f"{name}-then")
+        driver.find(f"{NAME}-angle").set_value(5)
+        note(driver, "turned")
         for press in ("pressed", "pressed again"):
             driver.click(f"{NAME}-find")
             yield 0.3

@@ -58,6 +58,8 @@ def test_dialog_opens_at_once_and_the_frame_goes_to_the_face(visit):
     assert on_face(v["then"]["frame"])
     assert v["then"]["state"] == "1 face was found; the frame is on it."
     assert v["then"]["message"] == ""
+    # No longer.
+    assert v["turned"]["state"] == ""
 
 
 def test_several_faces_are_counted_and_find_face_goes_from_one_to_the_next(visit):
