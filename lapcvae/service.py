@@ -201,7 +201,7 @@ def _about_model(folder: Path) -> dict:
         return {"folder": str(folder), "problem": str(error)}
     eyes = {"y": found.eyes[0], "distance": found.eyes[1]} if found.eyes else None
     return {"folder": str(folder), "title": found.title, "size": found.size, "K": found.K, "eyes": eyes,
-            "licence": found.licence}  # fmt: skip
+            "finder": found.finder is not None, "licence": found.licence}  # fmt: skip
 
 
 class Drawing:

@@ -19,7 +19,7 @@ import placing  # noqa: E402
 from placing import Model, View, dragged, from_clicked_eyes, grip_at, proposed_frame  # noqa: E402
 
 EYES = Eyes(0.464, 0.252)
-FACES = Model("faces-128", "Faces", 128, 3, EYES)
+FACES = Model("faces-128", "Faces", 128, 3, EYES, True)
 FRAME = Frame(300.0, 200.0, 240.0, 25.0)
 # Rounding of doubles, for coordinates of hundreds.
 EXACT = 1e-9

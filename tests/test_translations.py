@@ -21,8 +21,8 @@ FILES = sorted(translate.PLUG_IN.glob("*.py"))
 SHOWING = {
     "LapcvaeError": (0, 1), "set_tooltip_text": (0,), "set_text": (0,), "set_label": (0,), "set_title": (0,),
     "new_with_mnemonic": (0,), "add_button": (0,), "set_menu_label": (0,), "message": (0,), "progress_set_text": (0,),
-    "section": (0,), "dialog": (1,), "add_choice": (1, 2), "_say": (0, 1), "_wait": (0,), "_spin": (1, 5), "_slider": (1, 4),
-    "_combo": (1, 3), "_place": (1, 3), "_Preview": (1,), "_new_layer": (1,), "set_documentation": (0, 1),
+    "section": (0,), "dialog": (1,), "add_choice": (1, 2), "_say": (0, 1), "_note": (0,), "_ask": (0,), "_spin": (1, 5),
+    "_slider": (1, 4), "_combo": (1, 3), "_place": (1, 3), "_Preview": (1,), "_new_layer": (1,), "set_documentation": (0, 1),
     "add_int_argument": (1, 2), "add_double_argument": (1, 2), "add_string_argument": (1, 2),
     "add_boolean_argument": (1, 2), "add_boolean_aux_argument": (1, 2), "add_layer_argument": (1, 2),
     "add_layer_return_value": (1, 2), "add_group_layer_return_value": (1, 2), "add_string_return_value": (1, 2),
@@ -138,7 +138,7 @@ def in_files(*names: str) -> list[str]:
 
 DIALOGS = {
     "menu": in_menu(),
-    "frame": in_files("frame_dialog.py"),
+    "frame": in_files("frame_dialog.py", "frame_settings.py"),
     "generate": in_files("generate_dialog.py", "generate_settings.py", "previews.py"),
     "check": in_files("check_dialog.py"),
 }

@@ -16,6 +16,7 @@ from gi.repository import GLib
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled
 from lapcvae.protocol.geometry import Box
+from lapcvae.protocol.host import Host
 from lapcvae.protocol.messages import Array
 
 # In seconds: how often a waiting thread looks whether the dialog was closed, and how long closing waits for it.
@@ -38,10 +39,11 @@ class Asking:
     def running(self) -> bool:
         return self._thread is not None
 
-    def ask(self, request, host, hear: Callable, end: Callable) -> None:
+    def ask(self, request, host: CheckedHost | None, hear: Callable, end: Callable) -> None:
         """Ask; `host` answers in the main loop. `hear(message)` gets what arrives, then `end(done, error)` comes once.
 
-        Of `done` (`messages.Done`) and `error` (an Exception) one is None. What was running must have ended.
+        Of `done` (`messages.Done`) and `error` (an Exception) one is None. What was running must have ended. A request
+        that asks nothing back needs no host.
         """
         assert not self.running, "one request at a time"
         self._cancel = threading.Event()
@@ -54,13 +56,17 @@ class Asking:
         self._cancel.set()
 
     def close(self) -> None:
-        """Cancel and hang up; nothing is heard any more."""
+        """Cancel and hang up; nothing is heard any more. Take the dialog from the screen first: this may take a moment."""
         self._closed.set()
         self._cancel.set()
         if self._thread:
-            # A worker that needs longer notices that this process is gone.
             self._thread.join(FAREWELL)
-        elif self._connection:
+        # A thread that needs longer, because its worker does, hangs up by itself.
+        if not (self._thread and self._thread.is_alive()):
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._connection:
             self._connection.close()
 
     # ------------------------------------------------------------------------------------------ in the thread
@@ -75,13 +81,15 @@ class Asking:
             done = self._connection.done
         except Exception as caught:
             error = caught
+        if self._closed.is_set():
+            self._hang_up()
         self._later(self._ended, end, done, error)
 
     def _later(self, function: Callable, *arguments) -> None:
         def run() -> bool:
             if not self._closed.is_set():
                 function(*arguments)
-            return False
+            return GLib.SOURCE_REMOVE
 
         GLib.idle_add(run)
 
@@ -95,11 +103,13 @@ class Asking:
         answer: queue.SimpleQueue = queue.SimpleQueue()
 
         def run() -> bool:
-            try:
-                answer.put((function(*arguments), None))
-            except Exception as error:
-                answer.put((None, error))
-            return False
+            # Once the dialog is closed nobody waits, and the layers may be gone.
+            if not self._closed.is_set():
+                try:
+                    answer.put((function(*arguments), None))
+                except Exception as error:
+                    answer.put((None, error))
+            return GLib.SOURCE_REMOVE
 
         # Before redrawing: the worker does nothing until it has its answer.
         GLib.idle_add(run, priority=GLib.PRIORITY_DEFAULT)
@@ -115,10 +125,29 @@ class Asking:
             return value
 
 
+class CheckedHost:
+    """A host that looks whether everything is still there before it touches it.
+
+    The user may do anything while a dialog is open, and GIMP ends a plug-in that touches a layer that is gone. `read`:
+    raises LapcvaeError when what is read is not as it was; `photo`: the same for the photo alone.
+    """
+
+    def __init__(self, host: Host, read: Callable[[], None], photo: Callable[[], None]):
+        self._host, self._read, self._photo = host, read, photo
+
+    def pixels(self, what: str, box: Box) -> Array:
+        self._read()
+        return self._host.pixels(what, box)
+
+    def colours(self, to: str, pixels: Array) -> Array:
+        self._photo()
+        return self._host.colours(to, pixels)
+
+
 class _ThereHost:
     """A `lapcvae.protocol.host.Host` for the thread: the real one answers in the main loop."""
 
-    def __init__(self, asking: Asking, host, cancel: threading.Event):
+    def __init__(self, asking: Asking, host: CheckedHost | None, cancel: threading.Event):
         self._asking, self._host, self._cancel = asking, host, cancel
 
     def pixels(self, what: str, box: Box) -> Array:

@@ -135,6 +135,14 @@ def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -
     return found[0]
 
 
+def paintings(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
+    """What may have been painted on: the coarse layers of the photo, then the layers with alpha above it."""
+    layers = all_layers(image)
+    above = layers[: layers.index(photo_layer)]
+    strokes = [layer for layer in above if layer.has_alpha() and not records.remembers(layer)]
+    return [*coarse_layers(image, photo_layer), *strokes]
+
+
 def group_of(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.GroupLayer:
     """The group of variants: the selected one, that of a selected variant, else the photo's newest visible one."""
     for layer in (selected, selected.get_parent()):

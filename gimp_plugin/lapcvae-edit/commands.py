@@ -7,6 +7,7 @@ import json
 import os
 
 import chosen
+import frames
 import insertion
 import layers
 import places
@@ -19,7 +20,7 @@ from words import _
 
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
-from lapcvae.protocol.geometry import Frame, Size
+from lapcvae.protocol.geometry import Frame
 from lapcvae.protocol.host import Host
 from lapcvae.protocol.messages import (
     Coarse,
@@ -121,11 +122,12 @@ def make_coarse(
 ) -> Gimp.Layer:
     """Put a coarse layer to paint on directly above the photo layer; what would cover it is hidden.
 
-    `frame` None: the largest centred square. `source`: "layer" or "visible", as in `Edit`.
+    `frame` None: what the image says (`frames.first`). `source`: "layer" or "visible", as in `Edit`.
     """
-    photo = chosen.photo(image, chosen.editable_layer(image, drawables))
-    task = begin_coarse(image, photo, frame or _largest_frame(photo), level, style, model, source)
-    return insert_coarse(task, ask_coarse(task, task.host))
+    selected = chosen.editable_layer(image, drawables)
+    photo = chosen.photo(image, selected)
+    task = begin_coarse(image, photo, frame or frames.first(image, selected, photo), level, style, model, source)
+    return insert_coarse(task, only(Coarse, _ask(task.request, task.host)))
 
 
 def begin_coarse(
@@ -137,11 +139,6 @@ def begin_coarse(
     request = CoarseRequest(_described(photo, source), frame, level, style, model, layers.painting_dtype(photo))
     host = LayerHost(image, photo, None, request.dtype, below=base if source == "visible" else None)
     return Task(image, photo, base, source, request, host)
-
-
-def ask_coarse(task: Task, host: Host) -> Coarse:
-    """The slow part, which changes nothing."""
-    return _only(Coarse, _ask(task.request, host))
 
 
 def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
@@ -162,7 +159,7 @@ def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     """Put a group of variants directly above the photo layer; the painting layer and older groups are hidden."""
     task = begin(image, drawables, edit)
     answers = _ask(task.request, task.host)
-    prepared, variants = _only(Prepared, answers), [a for a in answers if isinstance(a, Variant)]
+    prepared, variants = only(Prepared, answers), [a for a in answers if isinstance(a, Variant)]
     if prepared.box.empty or not variants:
         raise task.nothing_painted()
     return insert(task, prepared, variants)
@@ -231,10 +228,6 @@ def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
 # -------------------------------------------------------------------------------------------------- the request
 
 
-def _largest_frame(photo: Gimp.Layer) -> Frame:
-    return Frame.largest_centred(Size(photo.get_width(), photo.get_height()))
-
-
 def _require_paintable(group: Gimp.Layer | None) -> None:
     """GIMP lets nobody paint in a group with locked content."""
     while group is not None:
@@ -281,7 +274,7 @@ def _edit_request(
                 _('The layer "{layer}" is no layer of strokes on transparency.').format(layer=painting.get_name()),
                 _("Paint on a new transparent layer above the photo, or on a coarse layer."),
             )
-        frame, level, model = edit.frame or _largest_frame(photo), edit.level, edit.model
+        frame, level, model = edit.frame or frames.for_strokes(image, photo), edit.level, edit.model
         painted = Painting("strokes", layers.painting_dtype(painting))
     return EditRequest(
         described, frame, level, painted, edit.settings, model, edit.device, layers.mask_dtype(photo),
@@ -322,7 +315,8 @@ def _ask(request: CoarseRequest | EditRequest, host: Host) -> list:
     return answers
 
 
-def _only(kind: type, answers: list):
+def only(kind: type, answers: list):
+    """The one answer of that kind."""
     found = [a for a in answers if isinstance(a, kind)]
     if len(found) != 1:
         raise LapcvaeError(

@@ -76,6 +76,11 @@ class FrameCanvas(Gtk.Layout):
         self.connect("size-allocate", lambda *_: self._show())
         self.connect("destroy", self._stop)
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether the mouse holds the frame, or eyes are being clicked."""
+        return self._held is not None or self.clicked is not None
+
     # --- what the dialog does ---
 
     def show_frame(self, frame: Frame) -> None:

@@ -6,6 +6,8 @@ as it is until Keep as Layers. Whatever the user does to the image meanwhile bec
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import random
 import time
 import traceback
@@ -14,10 +16,11 @@ from collections.abc import Callable
 import chosen
 import commands
 import dialogs
+import frames
 import gi
 import help_dialog
 import records
-from asking import Asking
+from asking import Asking, CheckedHost
 from words import _, ngettext
 
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
@@ -37,6 +40,13 @@ PAUSE = 500
 WIDTH, HEIGHT = 960, 680
 PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": _("NVIDIA GPU")}
 PICK = _("Put a check mark under the variants that shall become layers, then press Keep as Layers.")
+CHOOSE = _(
+    "Choose under Painting which layer you painted on, or make a coarse layer (Filters > LapCVAE > Make Coarse Layer)."
+)
+FRAMELESS = _(
+    "No frame is known for these strokes, so the largest square in the middle of the photo is taken for the face. For "
+    "another one, make a coarse layer with the frame on the face (Filters > LapCVAE > Make Coarse Layer)."
+)
 ICONS = {"info": "dialog-information", "warning": "dialog-warning", "error": "dialog-error"}
 
 
@@ -50,14 +60,19 @@ def run(
     # What is missing altogether is said before any dialog appears.
     selected = chosen.editable_layer(image, drawables)
     photo = chosen.photo(image, selected)
-    if edit.painting is None:
-        chosen.painting(image, selected, photo)
+    painting = edit.painting
+    try:
+        painting = painting or chosen.painting(image, selected, photo)
+    except LapcvaeError:
+        # Where there are other layers to choose from, the dialog asks.
+        if not chosen.paintings(image, photo):
+            raise
     if Gdk.Display.get_default() is None:
         raise LapcvaeError(_("There is no screen to open a dialog on."), _("Call this with the run mode NONINTERACTIVE."))
     # A progress bar in the image's window would have a Cancel that ends this process.
     Gimp.progress_end()
     GimpUi.init("lapcvae-edit")
-    dialog = GenerateDialog(image, selected, photo, edit)
+    dialog = GenerateDialog(image, selected, photo, dataclasses.replace(edit, painting=painting))
     dialog.show()
     dialog.start()
     dialog.loop.run()
@@ -94,10 +109,15 @@ class GenerateDialog(Gtk.Dialog):
         # Of what is read from the image: as of the last look, and of the last generation.
         self._seen = self._read = b""
         self._gone = ""
+        # The layers that were selected when the paintings were listed.
+        self._selected_then = image.get_selected_layers()
         self._build(edit)
+        self._offer_paintings()
         GimpUi.window_set_transient(self)
         self.connect("response", self._respond)
         self.connect("key-press-event", self._key)
+        # Whoever comes back from the image may have made or deleted layers there.
+        self.connect("notify::is-active", lambda *_: self.is_active() and self._offer_paintings())
         self._timer = GLib.timeout_add(LOOK, self._look)
 
     # -------------------------------------------------------------------------------------------- the widgets
@@ -106,7 +126,7 @@ class GenerateDialog(Gtk.Dialog):
         content = self.get_content_area()
         content.set_spacing(12)
         content.set_border_width(12)
-        self.settings = SettingsPanel(edit, self._new_seed)
+        self.settings = SettingsPanel(edit, self._new_seed, self._say_where_strokes_are)
         self.live = Gtk.CheckButton.new_with_mnemonic(_("L_ive: generate while I paint"))
         self.live.set_name("live")
         self.live.set_tooltip_text(_("Generate anew half a second after you changed the painting or a setting."))
@@ -233,6 +253,11 @@ class GenerateDialog(Gtk.Dialog):
         self._say("", "")
         try:
             self._check_image()
+            self._offer_paintings()
+            if self.settings.paintings and not self.settings.painting_layer():
+                # Only strokes, perhaps: which layer they are in is not for us to guess.
+                self._say("info", CHOOSE)
+                return
             self._task = commands.begin(self._image, self._present(), self.settings.edit())
             self._read = self._fingerprint()
         except Exception as error:
@@ -240,7 +265,8 @@ class GenerateDialog(Gtk.Dialog):
             return
         self._asked_at = time.monotonic()
         self._show_running()
-        self.asking.ask(self._task.request, _CheckedHost(self._task), self._hear, self._end)
+        host = CheckedHost(self._task.host, self._task.check_painting, self._task.check)
+        self.asking.ask(self._task.request, host, self._hear, self._end)
 
     def _check_image(self) -> None:
         if not self._image.is_valid():
@@ -249,16 +275,39 @@ class GenerateDialog(Gtk.Dialog):
             )
 
     def _present(self) -> list[Gimp.Layer]:
-        """The layer to start from: a coarse layer of this photo that is selected now, else as when this was opened."""
-        now = self._image.get_selected_layers()
-        if len(now) == 1 and records.coarse_record(now[0]) and chosen.source_of(now[0]).locate(self._image) == self._photo:
-            return now
-        left = [layer for layer in (self._selected, self._photo) if layer.is_valid()]
+        """The layer that tells the photo: itself, or what this was opened with."""
+        left = [layer for layer in (self._photo, self._selected) if layer.is_valid()]
         if not left:
             raise LapcvaeError(
                 _("The photo layer was deleted, or what made it was undone."), _("Bring it back (Edit > Undo or Redo).")
             )
         return left[:1]
+
+    def _offer_paintings(self) -> None:
+        """List what can be the painting; a coarse layer that was selected since the last time becomes the chosen one."""
+        if not self._image.is_valid() or not self._photo.is_valid():
+            return
+        there, selected = chosen.paintings(self._image, self._photo), self._image.get_selected_layers()
+        active = self.settings.painting_layer()
+        if selected != self._selected_then and selected and selected[0] in there and records.coarse_record(selected[0]):
+            active = selected[0]
+        self._selected_then = selected
+        if active is None:
+            with contextlib.suppress(LapcvaeError):
+                active = chosen.painting(self._image, self._photo, self._photo)
+        if active and active not in there:
+            there.insert(0, active)
+        self.settings.offer_paintings(there, active)
+
+    def _say_where_strokes_are(self) -> None:
+        """Strokes bring no frame along, and only a coarse layer can tell where the face is."""
+        painting = self.settings.painting_layer()
+        if painting is None or not self._image.is_valid() or not self._photo.is_valid() or self.last.frame:
+            return
+        if not records.coarse_record(painting) and not frames.of_coarse(self._image, self._photo, self._photo):
+            self._say("info", FRAMELESS)
+        elif self._message.get_text() in (CHOOSE, FRAMELESS):
+            self._say("", "")
 
     def _hear(self, message) -> None:
         if isinstance(message, Progress):
@@ -321,6 +370,8 @@ class GenerateDialog(Gtk.Dialog):
         elif done and done.cancelled and not self._message.get_text():
             there, wanted = len(self.previews.variants), self._task.request.settings.count
             self._say("info", _("Cancelled; {count} of {wanted} arrived.").format(count=there, wanted=wanted))
+        elif done and not self._message.get_text():
+            self._say_where_strokes_are()
 
     def _how_to_paint(self) -> str:
         return _(
@@ -419,18 +470,3 @@ class GenerateDialog(Gtk.Dialog):
             self._say_error(error)
             return False
         return True
-
-
-class _CheckedHost:
-    """A task's host, which looks whether everything is still there before it touches any pixels."""
-
-    def __init__(self, task: commands.EditTask):
-        self._task = task
-
-    def pixels(self, what: str, box):
-        self._task.check_painting()
-        return self._task.host.pixels(what, box)
-
-    def colours(self, to: str, pixels):
-        self._task.check()
-        return self._task.host.colours(to, pixels)

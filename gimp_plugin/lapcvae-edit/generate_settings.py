@@ -12,7 +12,7 @@ from words import _
 from lapcvae.protocol.messages import MOST_VARIANTS, Settings
 
 gi.require_version("Gtk", "3.0")
-from gi.repository import Gtk, Pango  # noqa: E402
+from gi.repository import Gimp, Gtk, Pango  # noqa: E402
 
 SLIDERS = ("temperature", "realism", "structure", "grow")
 SOURCES = {"auto": _("As the coarse layer"), "layer": _("Photo layer only"), "visible": _("What is visible")}
@@ -20,12 +20,22 @@ DEVICES = {"auto": _("Automatic"), "cpu": "CPU", "cuda": _("NVIDIA GPU")}
 
 
 class SettingsPanel(Gtk.Grid):
-    """What Generate Variants is told, on widgets; what they do not show stays as in the `edit` that it starts with."""
+    """What Generate Variants is told, on widgets; what they do not show stays as in the `edit` that it starts with.
 
-    def __init__(self, edit: commands.Edit, new_seed: Callable):
+    `paintings`: the layers that are offered as painting, by what the combo box calls them.
+    """
+
+    def __init__(self, edit: commands.Edit, new_seed: Callable, painting_changed: Callable):
         super().__init__(row_spacing=6, column_spacing=6)
         self._edit = edit
         self._rows = 0
+        self.paintings = {str(edit.painting.get_id()): edit.painting} if edit.painting else {}
+        self.painting = self._combo(
+            "painting", _("_Painting"), {nick: layer.get_name() for nick, layer in self.paintings.items()},
+            _("The layer that you painted on: a coarse layer of the photo, or strokes on a transparent layer above it."),
+            next(iter(self.paintings), ""),
+        )  # fmt: skip
+        self._on_painting = self.painting.connect("changed", lambda _: painting_changed())
         self.count = self._spin("count", _("_Variants"), 1, MOST_VARIANTS, 0, _("How many variants to make."))
         tip = _("The same seed gives the same variants again.")
         self.seed = self._spin("seed", _("_Seed"), 0, commands.SEEDS - 1, 0, tip)
@@ -59,14 +69,31 @@ class SettingsPanel(Gtk.Grid):
         self.source = self._combo(
             "source", _("So_urce"), SOURCES,
             _("What is read as the photo: the layer's own pixels, or what you see of it, with filters, masks and modes."),
+            edit.source,
         )  # fmt: skip
         models = {"": _("Automatic")} | ({edit.model: edit.model} if edit.model else {})
         self.model = self._combo(
-            "model", _("_Model"), models, _("What draws.\nAutomatic: the model that the coarse layer was made with.")
-        )
+            "model", _("_Model"), models, _("What draws.\nAutomatic: the model that the coarse layer was made with."),
+            edit.model,
+        )  # fmt: skip
         self.device = self._combo(
-            "device", _("_Device"), DEVICES, _("What computes.\nAutomatic: the GPU if there is a usable one.")
+            "device", _("_Device"), DEVICES, _("What computes.\nAutomatic: the GPU if there is a usable one."), edit.device
         )
+
+    def painting_layer(self) -> Gimp.Layer | None:
+        """The chosen one; None where none is, or it is gone."""
+        layer = self.paintings.get(self.painting.get_active_id() or "")
+        return layer if layer and layer.is_valid() else None
+
+    def offer_paintings(self, there: list[Gimp.Layer], active: Gimp.Layer | None) -> None:
+        """`active`: the one that is chosen now."""
+        self.paintings = {str(layer.get_id()): layer for layer in there}
+        # Nothing of this is the user's choice.
+        with self.painting.handler_block(self._on_painting):
+            self.painting.remove_all()
+            for nick, layer in self.paintings.items():
+                self.painting.append(nick, layer.get_name())
+            self.painting.set_active_id(str(active.get_id()) if active else None)
 
     def offer_models(self, names) -> None:
         for name in sorted(set(names) - {row[1] for row in self.model.get_model()}):
@@ -82,7 +109,7 @@ class SettingsPanel(Gtk.Grid):
             **{name: getattr(self, name).get_value() for name in SLIDERS},
         )  # fmt: skip
         chosen_ids = {name: getattr(self, name).get_active_id() for name in ("model", "device", "source")}
-        return dataclasses.replace(self._edit, settings=settings, **chosen_ids)
+        return dataclasses.replace(self._edit, settings=settings, painting=self.painting_layer(), **chosen_ids)
 
     # The rows.
 
@@ -130,15 +157,16 @@ class SettingsPanel(Gtk.Grid):
             value=getattr(self._edit.settings, name), lower=least, upper=most, step_increment=step, page_increment=4 * step
         )
 
-    def _combo(self, name: str, text: str, choices: dict[str, str], tip: str) -> Gtk.ComboBoxText:
+    def _combo(self, name: str, text: str, choices: dict[str, str], tip: str, active: str) -> Gtk.ComboBoxText:
         combo = Gtk.ComboBoxText(hexpand=True)
         for nick, label in choices.items():
             combo.append(nick, label)
         combo.set_active(0)
-        combo.set_active_id(getattr(self._edit, name, None))
-        # A long name of a model does not widen the dialog.
+        combo.set_active_id(active)
+        # A long name of a layer or model does not widen the dialog.
         for cell in combo.get_cells():
             cell.set_property("ellipsize", Pango.EllipsizeMode.END)
+            cell.set_property("max-width-chars", 12)
         self._place(name, text, combo, tip)
         return combo
 

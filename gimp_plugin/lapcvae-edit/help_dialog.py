@@ -13,9 +13,9 @@ FRAME = {
         "you painted into sharp variants, and changes the photo nowhere else."
     ),
     _("Placing the frame"): _(
-        "The frame belongs around the whole face, hair and chin included. Find Face looks for it; Place by Eyes asks you "
-        "to click both eyes. Or drag the frame: its corners scale it, the round grip turns it. At the end the rings "
-        "should lie on the eyes."
+        "The frame belongs around the whole face, hair and chin included. The dialog looks for it, in the selection if "
+        "there is one; Find Face shows the next. Place by Eyes asks you to click both eyes. Or drag the frame: its "
+        "corners scale it, the round grip turns it. At the end the rings should lie on the eyes."
     ),
     _("Choosing the cells"): _(
         "Few large cells are for large changes, such as hair or sunglasses; many small ones for eyes and mouth. A stroke "
@@ -29,8 +29,9 @@ FRAME = {
 GENERATE = {
     _("How to paint"): _(
         "Paint on the coarse layer with any brush and press Generate; this dialog may stay open meanwhile. Paint crudely "
-        "and in large strokes: dark over both eyes becomes sunglasses. What you erase is invented anew. A selection "
-        "limits where the photo changes."
+        "and in large strokes: dark over both eyes becomes sunglasses. What you erase is invented anew. Strokes on a "
+        "transparent layer above the photo count as well: choose it under Painting. A selection limits where the photo "
+        "changes."
     ),
     _("Choosing variants"): _(
         "Click a variant to see it larger. Put a check mark under those that you like and press Keep as Layers: they "

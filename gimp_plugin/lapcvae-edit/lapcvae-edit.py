@@ -192,12 +192,13 @@ def _add_choice(procedure: Gimp.Procedure, name: str, label: str, blurb: str, ch
     procedure.add_choice_argument(name, label, blurb, choice, next(iter(choices)), READ_WRITE)
 
 
-def _add_frame(procedure: Gimp.Procedure) -> None:
+def _add_frame(procedure: Gimp.Procedure, side: str) -> None:
+    """`side`: what the side's argument says of itself."""
     most = float(LARGEST_COORDINATE)
     for name, label, blurb, least in (
         ("center-x", _("Frame: centre _x"), _("In pixels of the photo layer"), -most),
         ("center-y", _("Frame: centre _y"), _("In pixels of the photo layer"), -most),
-        ("side", _("Frame: si_de"), _("In pixels of the photo layer; 0: the largest square in the middle"), 0.0),
+        ("side", _("Frame: si_de"), side, 0.0),
         ("angle", _("Frame: _angle"), _("In degrees, clockwise"), -360.0),
     ):
         procedure.add_double_argument(name, label, blurb, least, 360.0 if name == "angle" else most, 0.0, READ_WRITE)
@@ -209,7 +210,13 @@ def _add_model(procedure: Gimp.Procedure) -> None:
 
 def _describe_coarse(procedure: Gimp.Procedure) -> None:
     procedure.add_int_argument("level", _("_Level"), _("1: finest; more is coarser; 0: the coarsest"), 0, 8, 3, READ_WRITE)
-    _add_frame(procedure)
+    _add_frame(
+        procedure,
+        _(
+            "In pixels of the photo layer; 0: the frame is that of the photo's coarse layer, else the square around the "
+            "selection, else the largest square in the middle"
+        ),
+    )
     styles = {"smooth": _("Smooth"), "blocks": _("Blocks")}
     _add_choice(procedure, "style", _("_Style"), _("How the coarse cells are shown"), styles)
     _add_model(procedure)
@@ -250,7 +257,13 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
     procedure.add_int_argument(
         "level", _("_Level"), _("For strokes: the painted level; 0: by the strokes"), 0, 8, 0, READ_WRITE
     )
-    _add_frame(procedure)
+    _add_frame(
+        procedure,
+        _(
+            "For strokes, in pixels of the photo layer; 0: the frame is that of the photo's coarse layer, else the largest "
+            "square in the middle"
+        ),
+    )
     _add_model(procedure)
     devices = {"auto": _("Automatic"), "cpu": "CPU", "cuda": _("NVIDIA GPU")}
     _add_choice(procedure, "device", _("De_vice"), _("What computes"), devices)

@@ -9,8 +9,8 @@ from words import _
 
 from lapcvae.protocol import client
 from lapcvae.protocol.errors import LapcvaeError
-from lapcvae.protocol.geometry import Eyes, Frame
-from lapcvae.protocol.messages import FindRequest, Found, Status, StatusRequest
+from lapcvae.protocol.geometry import Eyes
+from lapcvae.protocol.messages import Status, StatusRequest
 
 
 class _Nobody:
@@ -24,32 +24,32 @@ def status() -> tuple[dict, int]:
     """The worker's facts and its process; it is started if need be. Calls nothing of GIMP, so any thread may ask."""
     # The worker should end after GIMP does, not after this short process.
     with client.connect(client_pid=os.getppid()) as connection:
-        told = [m.facts for m in connection.ask(StatusRequest(), _Nobody()) if isinstance(m, Status)]
-        if not told:
-            raise LapcvaeError(_("The worker did not tell its state."))
-        return told[0], connection.worker_pid
+        return facts(list(connection.ask(StatusRequest(), _Nobody()))), connection.worker_pid
 
 
-def faces(request: FindRequest) -> list[Frame]:
-    """The frames of the faces that the worker finds, best first. Calls nothing of GIMP."""
-    with client.connect(client_pid=os.getppid()) as connection:
-        found = [m for m in connection.ask(request, _Nobody()) if isinstance(m, Found)]
-    return list(found[0].frames) if found else []
+def facts(answers: list) -> dict:
+    """What the worker told of itself, from its answers to a StatusRequest."""
+    told = [m.facts for m in answers if isinstance(m, Status)]
+    if not told:
+        raise LapcvaeError(_("The worker did not tell its state."))
+    return told[0]
 
 
-def usable() -> tuple[dict[str, Model], str]:
-    """The models that can be used, by name, and the name of the one that is used when none is named."""
-    facts = status()[0]
-    found = facts["models"]
+def usable(told: dict) -> tuple[dict[str, Model], str]:
+    """The models that can be used, by name, and the name of the one that is used when none is named; from `facts`."""
+    found = told["models"]
     models = {
-        name: Model(name, about["title"], about["size"], about["K"], Eyes(**about["eyes"]) if about["eyes"] else None)
+        name: Model(
+            name, about["title"], about["size"], about["K"], Eyes(**about["eyes"]) if about["eyes"] else None,
+            about["finder"],
+        )
         for name, about in found.items()
         if "problem" not in about
-    }
+    }  # fmt: skip
     if not models:
         problems = [about["problem"] for about in found.values()]
         raise LapcvaeError(
             problems[0] if problems else _("No model is installed."),
             _("Choose Filters > LapCVAE > Check Setup to see more."),
         )
-    return models, facts["model"] if facts["model"] in models else next(iter(models))
+    return models, told["model"] if told["model"] in models else next(iter(models))

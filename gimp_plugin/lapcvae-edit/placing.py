@@ -29,13 +29,14 @@ MOVE, TURN, CORNERS, EYES = "move", "turn", ("corner 0", "corner 1", "corner 2",
 
 @dataclass(frozen=True)
 class Model:
-    """What the dialog needs to know of a model; `eyes` is None if it is not one of faces."""
+    """What the dialog needs to know of a model. `eyes` is None if it is not one of faces; `finder`: it looks for them."""
 
     name: str
     title: str
     size: int
     K: int
     eyes: Eyes | None
+    finder: bool
 
     def cell(self, side: float, level: int) -> float:
         """Photo pixels across one cell of the level, with a frame of that side."""
@@ -50,7 +51,7 @@ class Model:
 
 
 def proposed_frame(size: Size, coarse: Frame | None = None, selected: Box | None = None) -> Frame:
-    """Where the frame is when the dialog opens.
+    """Where the frame is before anybody places it.
 
     `coarse`: that of the photo's coarse layer, so that a second one fits the first; `selected`: the selection's box in
     photo pixels. A selection away from the coarse layer means another face. Without both: the largest centred square.
@@ -61,10 +62,16 @@ def proposed_frame(size: Size, coarse: Frame | None = None, selected: Box | None
     return around or Frame.largest_centred(size)
 
 
-def _around(size: Size, selected: Box | None) -> Frame | None:
-    """The square around what is selected of the photo; None if that is nothing, or all of it."""
+def part(size: Size, selected: Box | None) -> Box | None:
+    """What is selected of the photo; None if that is nothing, or all of it."""
     there = selected.intersection(size.box) if selected else None
-    if there is None or there.empty or there == size.box:
+    return None if there is None or there.empty or there == size.box else there
+
+
+def _around(size: Size, selected: Box | None) -> Frame | None:
+    """The square around what is selected of the photo."""
+    there = part(size, selected)
+    if there is None:
         return None
     side = max(there.width, there.height, SMALLEST_SIDE)
     return Frame(there.x + there.width / 2, there.y + there.height / 2, float(side))

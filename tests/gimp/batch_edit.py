@@ -113,6 +113,38 @@ def strokes():
     return facts
 
 
+def first_frames():
+    """Where the frame is when nobody says so: cx, cy, side of what was made, in this order."""
+    image, photo = make_photo()
+
+    def made(run_mode=Gimp.RunMode.NONINTERACTIVE):
+        status, message, coarse = call("plug-in-lapcvae-coarse", image, [photo], run_mode)
+        assert status == "SUCCESS", message
+        frame = json.loads(bytes(coarse.get_parasite("lapcvae-coarse").get_data()))["frame"]
+        return coarse, [frame["cx"], frame["cy"], frame["side"]]
+
+    first, whole = made()
+    image.remove_layer(first)
+    image.select_rectangle(Gimp.ChannelOps.REPLACE, 20, 30, 60, 40)
+    _, selected = made(Gimp.RunMode.WITH_LAST_VALS)
+    Gimp.Selection.none(image)
+    _, as_before = made()
+    # Strokes have the frame of the coarse layer: without one, with it, with another one.
+    layer = Gimp.Layer.new(image, "strokes", WIDTH, HEIGHT, Gimp.ImageType.RGBA_IMAGE, 100.0, Gimp.LayerMode.NORMAL)
+    image.insert_layer(layer, None, 0)
+    paint(image, layer, (40, 40, 20, 20), (0.1, 0.05, 0.4))
+    strokes = []
+    for given in ((0.0, 0.0, 0.0), as_before, whole):
+        frame = dict(zip(("center_x", "center_y", "side"), given))
+        status, message, group = call(
+            "plug-in-lapcvae-generate", image, [photo], painting=layer, count=1, level=2, **frame
+        )
+        assert status == "SUCCESS", message
+        strokes.append(digest(group.get_children()[0]))
+    image.delete()
+    return {"whole": whole, "selected": selected, "as before": as_before, "strokes": strokes}
+
+
 def in_group():
     """A photo inside a layer group keeps its variants beside it."""
     image, photo = make_photo()
@@ -134,4 +166,5 @@ def in_group():
 for name, arguments in CASES.items():
     guarded(name, lambda: edit(name, **arguments))
 guarded("strokes", strokes)
+guarded("first frames", first_frames)
 guarded("in group", in_group)

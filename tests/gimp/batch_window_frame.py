@@ -43,8 +43,6 @@ def play():
     # A square of 90 around (300, 200) of the photo.
     image.select_rectangle(Gimp.ChannelOps.REPLACE, 255 + OFFSET[0], 155 + OFFSET[1], 90, 90)
     calls["selected"] = ask(image, photo)
-    Gimp.Selection.none(image)
-    calls["found"] = ask(image, photo)
     image.delete()
     return calls
 

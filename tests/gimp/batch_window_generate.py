@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 
-FACE = (222.0, 120.0, 208.0)
+FACE, SECOND = (222.0, 120.0, 208.0), (240.0, 120.0, 208.0)
 EYES = ((168, 98, 38, 24), (226, 98, 38, 24))
 DARK, RED = (0.04, 0.04, 0.05), (0.6, 0.05, 0.05)
 
@@ -130,6 +130,63 @@ def started(case, coarse_painted=True):
     return facts
 
 
+def strokes(image, colour):
+    """A transparent layer above everything, with strokes over both eyes."""
+    kind = Gimp.ImageType.RGBA_IMAGE
+    layer = Gimp.Layer.new(image, "strokes", image.get_width(), image.get_height(), kind, 100.0, Gimp.LayerMode.NORMAL)
+    image.insert_layer(layer, None, 0)
+    for box in EYES:
+        paint(image, layer, box, colour)
+    return layer
+
+
+def painting_chosen():
+    """Two coarse layers of different places, and strokes; the first one is selected."""
+    image, photo, coarse, display = open_photo()
+    x, y, side = SECOND
+    status, message, second = call("plug-in-lapcvae-coarse", image, [photo], level=3, center_x=x, center_y=y, side=side)
+    assert status == "SUCCESS", message
+    second.set_name("second")
+    image.reorder_item(second, None, 0)
+    for layer in (coarse, second):
+        for box in EYES:
+            paint(image, layer, box, DARK)
+    strokes(image, RED)
+    # Neither below the photo nor without alpha.
+    for name, kind, position in (("opaque", "RGB_IMAGE", 0), ("below", "RGBA_IMAGE", len(image.get_layers()) + 1)):
+        other = Gimp.Layer.new(image, name, 64, 64, getattr(Gimp.ImageType, kind), 100.0, Gimp.LayerMode.NORMAL)
+        image.insert_layer(other, None, position)
+    image.set_selected_layers([coarse])
+    status, message, _ = dialog("painting_chosen", image, coarse)
+    facts = {"status": status, "message": message}
+    away(image, display)
+    return facts
+
+
+def only_strokes():
+    image, photo, coarse, display = open_photo()
+    image.remove_layer(coarse)
+    layer = strokes(image, RED)
+    before = tree(image.get_layers())
+    status, message, group = dialog("only_strokes", image, photo)
+    facts = {
+        "status": status, "message": message, "above photo": group.get_parent() == photo.get_parent(),
+        "painting hidden": not layer.get_visible(), "photo same": tree([photo]) == tree_of(before, "photo"),
+    }  # fmt: skip
+    away(image, display)
+    return facts
+
+
+def tree_of(trees, name):
+    """The part of a `tree` with the layer of that name."""
+    for one in trees:
+        if one[0] == name:
+            return [one]
+        if isinstance(one[3], list) and (found := tree_of(one[3], name)):
+            return found
+    return None
+
+
 def from_the_menu():
     """Started as a user does it: only then GIMP does not hold on to an image that is closed."""
     image, photo, coarse, display = open_photo()
@@ -152,6 +209,6 @@ def from_the_menu():
     return facts
 
 
-OWN = {"kept": kept, "image_closed": from_the_menu}
+OWN = {"kept": kept, "painting_chosen": painting_chosen, "only_strokes": only_strokes, "image_closed": from_the_menu}
 for case in os.environ["CASES"].split():
     guarded(case, OWN.get(case) or (lambda: started(case, case != "unpainted")))

@@ -67,6 +67,17 @@ def message(driver):
     return driver.find(f"{NAME}-message").get_text() if bar.get_visible() else ""
 
 
+def state(driver):
+    """What is said quietly below the settings."""
+    text = driver.find(f"{NAME}-state")
+    return text.get_text() if text.get_mapped() else ""
+
+
+def rested(driver):
+    """Nothing goes on any more, and something came of it."""
+    return lambda: message(driver) or state(driver) not in ("", "Starting LapCVAE", "Looking for a face")
+
+
 def press_ok(driver):
     driver.click(f"{NAME}-ok")
 
@@ -74,7 +85,9 @@ def press_ok(driver):
 def dragged(driver):
     """By the mouse: moved, scaled at a corner, turned, all noted; then OK with blocks of the coarsest level."""
     facts = driver.facts
-    yield opened(driver)
+    facts["at once"] = numbers(driver)
+    yield rested(driver)
+    driver.click(f"{NAME}-reset")
     yield 0.3
     facts["first"] = numbers(driver)
     facts["scale"] = scale(driver)
@@ -116,8 +129,9 @@ def placed(first, second):
 
     def scene(driver):
         yield opened(driver)
-        yield 0.3
-        driver.facts["first"] = numbers(driver)
+        # As long as looking for a face takes, several times.
+        yield 1
+        driver.facts["first"], driver.facts["state"] = numbers(driver), state(driver)
         driver.facts["level"] = driver.find(f"{NAME}-level").get_active_id()
         driver.facts["blocks"] = driver.find(f"{NAME}-blocks").get_active()
         driver.click(f"{NAME}-reset")
@@ -157,8 +171,8 @@ def by_path(driver):
 
 
 def selected(driver):
-    yield opened(driver)
-    driver.facts["first"] = numbers(driver)
+    yield rested(driver)
+    driver.facts["first"], driver.facts["state"] = numbers(driver), state(driver)
     driver.click(f"{NAME}-zoom")
     yield 0.3
     driver.facts["zoomed"] = scale(driver)
@@ -172,19 +186,7 @@ def selected(driver):
     driver.window.close()
 
 
-def found(driver):
-    """Find Face, in a photo in which the face is small."""
-    yield opened(driver)
-    driver.facts["first"] = numbers(driver)
-    driver.click(f"{NAME}-find")
-    yield lambda: numbers(driver) != driver.facts["first"] or message(driver)
-    driver.facts["found"], driver.facts["said"] = numbers(driver), message(driver)
-    yield 0.2
-    driver.picture("frame-found")
-    driver.window.close()
-
-
-VISITS = [dragged, placed(*EYES), placed(*EYES[::-1]), by_path, selected, found]
+VISITS = [dragged, placed(*EYES), placed(*EYES[::-1]), by_path, selected]
 
 
 def frame(driver):

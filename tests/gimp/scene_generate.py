@@ -136,6 +136,72 @@ def unpainted(driver):
     driver.click("close")
 
 
+def paintings(driver):
+    """What can be chosen, and what is."""
+    combo = driver.find("painting")
+    return [row[0] for row in combo.get_model()], combo.get_active_text()
+
+
+def choose(driver, name):
+    combo = driver.find("painting")
+    combo.set_active([row[0] for row in combo.get_model()].index(name))
+
+
+def asked(driver):
+    """What the last request said: the kind of painting, and the frame."""
+    request = driver.window._task.request
+    return [request.painting.kind, request.frame.cx, request.frame.cy, request.frame.side]
+
+
+def painting_chosen(driver):
+    """Coarse layer, then strokes, then a coarse layer that is selected in the image meanwhile."""
+    facts, image = driver.facts, Gimp.get_images()[0]
+    yield lambda: arrived(driver) == 8 and not driver.window.asking.running
+    facts["first"] = [*paintings(driver), asked(driver), said(driver)]
+    shown = [pictures(driver)]
+    choose(driver, "strokes")
+    facts["chosen"] = said(driver)
+    driver.click("generate")
+    yield idle(driver)
+    shown.append(pictures(driver))
+    facts["strokes"] = [paintings(driver)[1], asked(driver), said(driver)]
+    yield 0.3
+    driver.picture("painting-chosen")
+    # Selected is the strokes' layer or nothing new: what was chosen stays. Then another coarse layer is selected.
+    driver.click("generate")
+    yield idle(driver)
+    facts["again"] = [paintings(driver)[1], pictures(driver) == shown[1]]
+    [second] = [x for x in image.get_layers() if x.get_name() == "second"]
+    image.set_selected_layers([second])
+    driver.click("generate")
+    yield idle(driver)
+    facts["followed"] = [paintings(driver)[1], asked(driver)]
+    shown.append(pictures(driver))
+    facts["different"] = len({picture[1] for picture in shown})
+    image.remove_layer(second)
+    driver.click("generate")
+    yield idle(driver)
+    facts["deleted"] = paintings(driver)
+    driver.click("close")
+
+
+def only_strokes(driver):
+    """There is no coarse layer: which layer it is, is asked."""
+    facts = driver.facts
+    yield lambda: said(driver)
+    facts["first"] = [*paintings(driver), said(driver), arrived(driver)]
+    driver.picture("only-strokes")
+    choose(driver, "strokes")
+    facts["chosen"] = said(driver)
+    driver.click("generate")
+    yield lambda: arrived(driver) == 8 and not driver.window.asking.running
+    facts["strokes"] = [asked(driver), said(driver)]
+    yield 0.3
+    driver.picture("strokes")
+    driver.find("pick-0").set_active(True)
+    driver.click("keep")
+
+
 def closed_at_once(driver):
     yield 0.1
     driver.window.close()

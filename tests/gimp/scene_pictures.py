@@ -15,8 +15,8 @@ def frame(driver):
     """Place by Eyes, with the cells of the story."""
     told = story()
     canvas = driver.find("lapcvae-frame-canvas")
-    yield lambda: driver.find("lapcvae-frame-facts").get_text()
-    yield 0.3
+    # First the dialog proposes a frame.
+    yield lambda: driver.find("lapcvae-frame-state").get_text().endswith(".")
     driver.click("lapcvae-frame-place")
     for eye in told["eyes"]:
         point = canvas.widget_point(*eye)

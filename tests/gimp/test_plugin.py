@@ -121,6 +121,15 @@ def test_strokes_on_a_transparent_layer(edited):
     assert 30 * 24 <= facts["sum"] < 200 * 160 / 2
 
 
+def test_frame_that_nobody_gave_is_that_of_coarse_layer_or_selection_or_the_largest_square(edited):
+    facts = whole(edited, "first frames")
+    assert facts["whole"] == [100, 80, 160]
+    assert facts["selected"] == facts["as before"] == [50, 50, 60]
+    # Strokes: as with the coarse layer's frame given, and not as with another one.
+    without, with_it, with_another = facts["strokes"]
+    assert without == with_it != with_another
+
+
 def test_photo_in_a_layer_group(edited):
     facts = whole(edited, "in group")
     assert facts["parent"]

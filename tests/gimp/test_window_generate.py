@@ -5,7 +5,8 @@ import re
 import pytest
 from test_plugin import whole
 
-QUICK = ("kept", "unpainted", "closed_at_once")
+QUICK = ("kept", "unpainted", "closed_at_once", "painting_chosen", "only_strokes")
+COARSE = "Coarse, 16 cells across: paint here"
 SLOW = (
     "cancelled", "worker_killed", "closed_while_running", "painting_deleted", "photo_scaled", "image_closed",
     # Last, since GIMP shows a message about it.
@@ -89,6 +90,31 @@ def test_nothing_painted_says_what_to_paint_where_and_live_waits_for_it(quick):
     assert scene["said"].startswith('Nothing is painted yet. Take a brush and paint on the layer "Coarse, 16 cells across')
     assert "no variants to keep yet" in scene["keep"]
     assert scene["after"] == ""
+
+
+def test_painting_can_be_chosen_and_follows_the_coarse_layer_that_is_selected(quick):
+    scene = whole(quick, "painting_chosen")["scene"]
+    offered, chosen, asked, said = scene["first"]
+    assert sorted(offered) == sorted([COARSE, "second", "strokes"]) and offered[-1] == "strokes"
+    assert (chosen, asked, said) == (COARSE, ["coarse", 222, 120, 208], "")
+    # Strokes are read in the frame of the topmost coarse layer, which is known, so there is nothing to say.
+    assert scene["strokes"] == ["strokes", ["strokes", 240, 120, 208], ""] and scene["chosen"] == ""
+    assert scene["again"] == ["strokes", True]
+    assert scene["followed"] == ["second", ["coarse", 240, 120, 208]]
+    assert scene["different"] == 3
+    assert scene["deleted"] == [[COARSE, "strokes"], COARSE]
+
+
+def test_strokes_without_a_frame_are_told_and_kept_above_the_photo(quick):
+    case = whole(quick, "only_strokes")
+    scene = case["scene"]
+    offered, chosen, said, there = scene["first"]
+    assert (offered, chosen, there) == (["strokes"], None, 0)
+    assert said.startswith("Choose under Painting which layer you painted on")
+    asked, told = scene["strokes"]
+    assert asked == ["strokes", 256, 256, 512]
+    assert told == scene["chosen"] and told.startswith("No frame is known") and "Make Coarse Layer" in told
+    assert case["status"] == "SUCCESS" and case["above photo"] and case["painting hidden"] and case["photo same"]
 
 
 def test_closing_at_once_changes_nothing(quick):
