@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
+from collections.abc import Iterable, Iterator
 
 import chosen
 import insertion
@@ -161,11 +164,13 @@ def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
 def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     """Put a group of variants directly above the photo layer; the painting layer and older groups are hidden."""
     task = begin(image, drawables, edit)
-    answers = _ask(task.request, task.host)
-    prepared, variants = _only(Prepared, answers), [a for a in answers if isinstance(a, Variant)]
-    if prepared.box.empty or not variants:
-        raise task.nothing_painted()
-    return insert(task, prepared, variants)
+    # Closed when a layer cannot be made, so that the worker is told to stop.
+    with contextlib.closing(_ask(task.request, task.host)) as answers:
+        prepared = _only(Prepared, itertools.islice(answers, 1))
+        if prepared.box.empty:
+            # Nothing can change, so there is nothing to wait for.
+            raise task.nothing_painted()
+        return insert(task, prepared, answers)
 
 
 def begin(image: Gimp.Image, drawables: list, edit: Edit) -> EditTask:
@@ -183,15 +188,30 @@ def begin(image: Gimp.Image, drawables: list, edit: Edit) -> EditTask:
     return EditTask(image, photo, base, source, request, host, painting, asked)
 
 
-def insert(task: EditTask, prepared: Prepared, variants: list[Variant]) -> Gimp.GroupLayer:
-    """The variants as a group of layers, one undo step; what they cover (painting and older groups) is hidden."""
+def insert(task: EditTask, prepared: Prepared, variants: Iterable[Variant]) -> Gimp.GroupLayer:
+    """The variants as a group of layers, one undo step; what they cover (painting and older groups) is hidden.
+
+    `variants` may still be arriving.
+    """
+
+    def covered() -> list[Gimp.Layer]:
+        painting = [task.painting] if task.painting.is_valid() else []
+        return [*painting, *chosen.groups(task.image, task.photo)]
+
     task.check()
-    painting = [task.painting] if task.painting.is_valid() else []
-    hide = [*painting, *chosen.groups(task.image, task.photo)]
-    group = insertion.put_variants(task.image, task.photo, task.base, prepared, variants, task.asked, hide)
+    image, photo = task.image, task.photo
+    group = insertion.put_variants(image, photo, task.base, prepared, _while_there(task, variants), task.asked, covered)
     if task.reads == "layer":
         _tell_what_is_not_read(task.photo)
     return group
+
+
+def _while_there(task: EditTask, variants: Iterable[Variant]) -> Iterator[Variant]:
+    """The variants, for as long as the photo is as it was when the task was begun."""
+    for variant in variants:
+        task.check()
+        yield variant
+    task.check()
 
 
 def can_repeat(image: Gimp.Image | None, drawables: list) -> bool:
@@ -304,25 +324,22 @@ def _tell_what_is_not_read(photo: Gimp.Layer) -> None:
     )
 
 
-def _ask(request: CoarseRequest | EditRequest, host: Host) -> list:
-    """Everything the runtime answers but its progress, which GIMP shows."""
-    answers = []
+def _ask(request: CoarseRequest | EditRequest, host: Host) -> Iterator[Coarse | Prepared | Variant]:
+    """What the runtime answers, as it arrives, but for its progress, which GIMP shows."""
+    variants = 0
     # The worker should end after GIMP does, not after this short process.
     with client.connect(client_pid=os.getppid()) as connection:
         for message in connection.ask(request, host):
             if isinstance(message, Progress):
                 host.progress(message.done, message.text)
             else:
-                answers.append(message)
-            if isinstance(message, Prepared) and message.box.empty:
-                # Nothing can change, so there is nothing to wait for.
-                return answers
-        if connection.done and connection.done.cancelled and not any(isinstance(a, Variant) for a in answers):
+                variants += isinstance(message, Variant)
+                yield message
+        if connection.done and connection.done.cancelled and not variants:
             raise Cancelled()
-    return answers
 
 
-def _only(kind: type, answers: list):
+def _only(kind: type, answers: Iterable):
     found = [a for a in answers if isinstance(a, kind)]
     if len(found) != 1:
         raise LapcvaeError(
