@@ -150,11 +150,10 @@ def ask_coarse(task: Task, host: Host) -> Coarse:
 def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
     """The coarse layer, in one undo step; earlier ones of the photo and its variants are hidden."""
     task.check()
-    image, photo = task.image, task.photo
+    image, photo, unread = task.image, task.photo, _not_read(task)
     covering = [*chosen.coarse_layers(image, photo), *chosen.groups(image, photo)]
     layer = insertion.put_coarse(image, photo, task.base, coarse, task.request, task.reads, covering)
-    if task.reads == "layer":
-        _tell_what_is_not_read(photo)
+    _tell(photo, unread)
     return layer
 
 
@@ -199,10 +198,9 @@ def insert(task: EditTask, prepared: Prepared, variants: Iterable[Variant]) -> G
         return [*painting, *chosen.groups(task.image, task.photo)]
 
     task.check()
-    image, photo = task.image, task.photo
+    image, photo, unread = task.image, task.photo, _not_read(task)
     group = insertion.put_variants(image, photo, task.base, prepared, _while_there(task, variants), task.asked, covered)
-    if task.reads == "layer":
-        _tell_what_is_not_read(task.photo)
+    _tell(photo, unread)
     return group
 
 
@@ -309,18 +307,25 @@ def _edit_request(
     )  # fmt: skip
 
 
-def _tell_what_is_not_read(photo: Gimp.Layer) -> None:
-    """Say, once in a session of GIMP, that the photo looks different from the pixels that were read."""
-    found, kept = layers.unlike_its_pixels(photo), Gimp.get_parasite(TOLD)
+def _not_read(task: Task) -> list[str]:
+    """What makes the photo look different from the pixels that were read of it."""
+    return layers.unlike_its_pixels(task.photo) if task.reads == "layer" else []
+
+
+def _tell(photo: Gimp.Layer, unread: list[str]) -> None:
+    """Say, once in a session of GIMP, what was not read."""
+    if not unread:
+        return
+    kept = Gimp.get_parasite(TOLD)
     told = json.loads(bytes(kept.get_data()).rstrip(b"\0")) if kept else []
-    if not found or photo.get_id() in told:
+    if photo.get_id() in told:
         return
     Gimp.attach_parasite(Gimp.Parasite.new(TOLD, 0, json.dumps([*told, photo.get_id()]).encode()))
     Gimp.message(
         _(
             'The layer "{layer}" has {reasons}, so it looks different from the pixels that it holds; LapCVAE read those '
             'pixels. To start from what is seen, choose the source "What is visible".'
-        ).format(layer=photo.get_name(), reasons=_(" and ").join(found))
+        ).format(layer=photo.get_name(), reasons=_(" and ").join(unread))
     )
 
 
