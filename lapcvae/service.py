@@ -28,6 +28,7 @@ from .protocol.messages import (
     EditRequest,
     FindRequest,
     Found,
+    Painting,
     Photo,
     Prepared,
     Status,
@@ -38,6 +39,8 @@ from .protocol.version import PROTOCOL, VERSION
 
 # Encoded photos that are kept: a few megabytes each.
 MOST_ENCODED = 8
+# Rows of a painting that are looked at at once.
+STRIP = 32
 # Sides of the photo that a frame may have; beyond the photo its edge is replicated, in memory.
 LARGEST_FRAME = 4
 
@@ -324,25 +327,45 @@ def _read_coarse(
     part = _bounds(_different(rgba, shown)) if painting.scale == 1 else np.s_[:, :]
     if part is None:
         return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing, nothing)
-    was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
-    alpha = now[:, :, 3:]
-    touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
-    if not painting.checked and touched.sum() > fit.MUCH * box.width * box.height:
+    planes, touched = _touched(rgba, shown, part, painting, _within(box, request.photo.size.box))
+    if not painting.checked and touched > fit.MUCH * box.width * box.height:
+        # Integers stay what they are until they are averaged.
         now_cells, shown_cells = (
-            pyramid.reduce(compose.warp_down(compose.to_float(p[:, :, :3]), box, frame, size), level) for p in (rgba, shown)
+            pyramid.reduce(compose.warp_down(p[:, :, :3], box, frame, size) / compose.full_scale(p.dtype), level)
+            for p in (rgba, shown)
         )
         fit.require_painting(now_cells, shown_cells, painting.doubtful)
-    # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
-    touched &= (alpha[:, :, 0] > 0) | _within(box, request.photo.size.box)[part]
-    change = np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)
-    planes = np.zeros((box.height, box.width, 5), np.float32)
-    planes[part] = change * touched[:, :, None]
     fine = compose.warp_down(planes, box, frame, size)
     seen = shown_square(b_j, level, painting.style)
     opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
     paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque)
     covered = pyramid.reduce((opaque * np.minimum(fine[:, :, 4], 1))[:, :, None], level)
     return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))
+
+
+def _touched(
+    rgba: np.ndarray, shown: np.ndarray, part: tuple[slice, slice], painting: Painting, photo: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """What was done to the pixels of `part`, and how many differ: H x W x 5, the change of colour, the share that was made
+    transparent, and 1; all 0 where nothing was done. `photo`: which pixels the photo has, H x W bool."""
+    rows, columns = part
+    planes, count = np.zeros((*rgba.shape[:2], 5), np.float32), 0
+    # A strip at a time, which stays in the processor's cache; what was scaled is compared with the pixels around.
+    step = STRIP if painting.scale == 1 else rgba.shape[0]
+    first, last, _ = rows.indices(rgba.shape[0])
+    for top in range(first, last, step):
+        strip = slice(top, min(top + step, last)), columns
+        was, now = compose.to_float(shown[strip]), compose.to_float(rgba[strip])
+        alpha, out = now[:, :, 3], planes[strip]
+        touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
+        count += np.count_nonzero(touched)
+        # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
+        touched &= (alpha > 0) | photo[strip]
+        for i in range(3):
+            out[:, :, i] = (now[:, :, i] - was[:, :, i]) * (alpha * touched)
+        out[:, :, 3] = (1 - alpha) * touched
+        out[:, :, 4] = touched
+    return planes, count
 
 
 def _gray(host: Host, shown: np.ndarray) -> np.ndarray:
