@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,15 +56,28 @@ def from_array(array: Array) -> np.ndarray:
     return np.frombuffer(array.data, compose.DTYPES[array.dtype]).reshape(array.shape)
 
 
-@dataclass(frozen=True)
 class Times:
-    """Seconds since the request came, by stage."""
+    """`stages`: seconds since the request came, by stage. `work`: processor seconds by kind of work, in all threads."""
 
-    started: float
-    stages: dict
+    def __init__(self):
+        self.started = time.perf_counter()
+        self.stages: dict[str, float] = {}
+        self._spent: list[tuple[str, float]] = []
 
     def mark(self, stage: str) -> None:
         self.stages[stage] = round(time.perf_counter() - self.started, 4)
+
+    @contextlib.contextmanager
+    def spent(self, kind: str) -> Iterator[None]:
+        begun = time.thread_time()
+        try:
+            yield
+        finally:
+            self._spent.append((kind, time.thread_time() - begun))
+
+    @property
+    def work(self) -> dict[str, float]:
+        return {kind: round(sum(s for k, s in self._spent if k == kind), 4) for kind, _ in self._spent}
 
 
 class Service:
@@ -80,7 +95,7 @@ class Service:
 
     def handle(self, request, host: Host) -> Done:
         """Results go to `host.result`; the end is returned. Raises LapcvaeError."""
-        times = Times(time.perf_counter(), {})
+        times = Times()
         if isinstance(request, StatusRequest):
             host.result(Status(self.status()))
             return Done()
@@ -145,17 +160,23 @@ class Service:
     def _edit(self, request: EditRequest, host: Host, times: Times) -> Done:
         engine = self.engine(request.model, request.device)
         host.progress(0.0, "Looking at the photo")
-        encoded = self._encode(engine, photo_square(engine, host, request.photo, request.frame))
+        with times.spent("painting"):
+            square = photo_square(engine, host, request.photo, request.frame)
+        with times.spent("model"):
+            encoded = self._encode(engine, square)
         times.mark("encoded")
-        paint = read_paint(engine, host, request, encoded)
+        with times.spent("painting"):
+            paint = read_paint(engine, host, request, encoded)
         s = request.settings
-        plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
-                              seed=s.seed, structure=s.structure)  # fmt: skip
+        with times.spent("model"):
+            plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
+                                  seed=s.seed, structure=s.structure)  # fmt: skip
         with ThreadPoolExecutor(self.threads) as pool:
-            drawing = Drawing(pool, plan, s.count, self.threads)
+            drawing = Drawing(pool, plan, s.count, self.threads, times)
             try:
                 # The photo's own pixels are read and looked at while the first variants are drawn.
-                canvas = Canvas(engine, host, request, plan)
+                with times.spent("compositing"):
+                    canvas = Canvas(engine, host, request, plan)
                 host.result(canvas.prepared())
                 times.mark("prepared")
                 made = _hand_out(request, host, drawing, canvas, times)
@@ -163,7 +184,8 @@ class Service:
                 drawing.cancel()
         times.mark("done")
         facts = {
-            "times": times.stages, "provider": engine.provider.name, "photos_encoded": self.photos_encoded, "variants": made,
+            "times": times.stages, "work": times.work, "provider": engine.provider.name,
+            "photos_encoded": self.photos_encoded, "variants": made,
         }  # fmt: skip
         return Done(facts, cancelled=made < s.count)
 
@@ -192,9 +214,9 @@ def _about_model(folder: Path) -> dict:
 class Drawing:
     """Variants at the model's size, drawn in the pool in order, as many at once as there are cores."""
 
-    def __init__(self, pool: ThreadPoolExecutor, plan: edit.Plan, count: int, at_once: int):
-        self.pool, self.plan, self.count, self.at_once = pool, plan, count, at_once
-        self.drawn = deque(pool.submit(edit.variant, plan, i) for i in range(min(count, at_once)))
+    def __init__(self, pool: ThreadPoolExecutor, plan: edit.Plan, count: int, at_once: int, times: Times):
+        self.pool, self.plan, self.count, self.at_once, self.times = pool, plan, count, at_once, times
+        self.drawn = deque(pool.submit(self._draw, i) for i in range(min(count, at_once)))
         self.started = len(self.drawn)
         # Being put into the photo; a variant waits here until those before it were handed out.
         self.composed = deque()
@@ -204,11 +226,19 @@ class Drawing:
         while self.drawn and len(self.composed) < self.at_once and (self.drawn[0].done() or not self.composed):
             # Converted here: the host speaks to one thread.
             native = canvas.convert(self.drawn.popleft().result())
-            self.composed.append(self.pool.submit(canvas.pixels, first + len(self.composed), native))
+            self.composed.append(self.pool.submit(self._compose, canvas, first + len(self.composed), native))
             if self.started < self.count:
-                self.drawn.append(self.pool.submit(edit.variant, self.plan, self.started))
+                self.drawn.append(self.pool.submit(self._draw, self.started))
                 self.started += 1
         return self.composed.popleft().result()
+
+    def _draw(self, index: int) -> np.ndarray:
+        with self.times.spent("model"):
+            return edit.variant(self.plan, index)
+
+    def _compose(self, canvas: Canvas, index: int, native: np.ndarray) -> np.ndarray:
+        with self.times.spent("compositing"):
+            return canvas.pixels(index, native)
 
     def cancel(self) -> None:
         """What is running ends, what waits does not begin."""
