@@ -461,7 +461,7 @@ class Canvas:
             self.mask = np.zeros((0, 0), np.float32)
             return
         self.warp = compose.WarpUp(frame, size, self.box)
-        self.mask = np.clip(self.warp.linear(m[:, :, None])[:, :, 0], 0, 1)
+        self.mask = np.clip(self.warp.linear_plane(m[:, :, None]), 0, 1)
         # Within float rounding of the painted part's edge, M is 1, and where nothing reaches, exactly 0.
         self.mask[self.mask > 1 - 1e-5] = 1
         self.mask[self.mask < 1e-5] = 0
@@ -479,15 +479,15 @@ class Canvas:
         self.native, self.alpha = pixels, pixels[:, :, colours:]
         # In units of the native type from here on: one multiplication less per pixel and variant.
         self.scale = compose.full_scale(self.dtype)
-        self.photo = pixels[:, :, :colours].astype(np.float32)
+        # Colour by colour, C x H x W.
+        self.photo = np.ascontiguousarray(pixels[:, :, :colours].transpose(2, 0, 1), np.float32)
         self.b_0 = self._to_photo(self.plan.encoded.b[0])
-        seen = self.warp(self.b_0 * self.scale)
-        detail = self.photo - seen
-        self.detail, self.field = detail, None
+        seen = self.warp.planes(self.b_0 * self.scale)
+        self.detail, self.field = self.photo - seen, None
         count = compose.octaves(self.enlargement) if self.request.settings.texture else 0
         if count:
-            tone = np.clip(compose.mean_colour(seen) / self.scale, 0, 1)
-            self.grain = compose.measure_grain(detail, tone, self.mask == 0, count)
+            tone = np.clip(compose.mean_colour(seen.transpose(1, 2, 0)) / self.scale, 0, 1)
+            self.grain = compose.measure_grain(self.detail.transpose(1, 2, 0), tone, self.mask == 0, count)
             room = compose.GRAIN_ROOM
             seed = self.request.settings.seed
             self.field = compose.make_grain(self.grain.deviations, self.box.height + room, self.box.width + room, seed)
@@ -512,21 +512,21 @@ class Canvas:
         change = native - self.b_0
         if not change.any():
             return self.native
-        out = self.warp(change * self.scale)
+        out = self.warp.planes(change * self.scale)
         out += self.photo
         gone = np.maximum(compose.fade(change), self.plan.anew)
-        out -= self.warp.linear(gone) * self.detail
+        out -= self.warp.linear_plane(gone) * self.detail
         if self.field is not None:
             # Grain as the photo has it at the tone that is there now.
             tones = (np.arange(compose.TONES) + 0.5) / compose.TONES
             strength = gone * np.interp(compose.mean_colour(native), tones, self.grain.by_tone)[:, :, None]
-            out += self.warp.linear(strength.astype(np.float32)) * self._grain(index)
+            out += self.warp.linear_plane(strength.astype(np.float32)) * self._grain(index)
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
-        return np.concatenate([out.astype(self.dtype), self.alpha], axis=2)
+        return np.stack([*out.astype(self.dtype), *self.alpha.transpose(2, 0, 1)], axis=2)
 
     def _grain(self, index: int) -> np.ndarray:
         """Another window of the field for every variant."""
         room = compose.GRAIN_ROOM
         x, y = (index * 37) % room, (index * 23) % room
-        return self.field[y : y + self.box.height, x : x + self.box.width]
+        return self.field[y : y + self.box.height, x : x + self.box.width, 0]
