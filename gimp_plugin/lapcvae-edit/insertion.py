@@ -62,6 +62,7 @@ def put_variants(
             own.append(
                 {"index": variant.index, "seed": variant.seed, "content": layers.fingerprint(layer, variant.pixels, mask)}
             )
+        covered = hide()
     common = {
         "source": dataclasses.asdict(Source.of(photo)),
         "made": time.time(),
@@ -72,7 +73,6 @@ def put_variants(
         "model_hash": prepared.model_hash,
         "provider": prepared.provider,
     }
-    covered = hide()
     with one_undo_step(image):
         group = Gimp.GroupLayer.new(image, _("Variants of {layer}").format(layer=photo.get_name()))
         _insert(image, group, base.get_parent(), image.get_item_position(base))

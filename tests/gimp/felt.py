@@ -39,7 +39,7 @@ def again(pressed: list[float], there: list[float], seen: dict) -> dict[str, flo
         "reading pixels, in GIMP": spent["reading"],
         "transport": spent["transport"],
         "writing layers, in GIMP": spent["writing"],
-        "painting, in the worker (processor)": worker["work"]["painting"],
+        "looking at photo and paint (processor)": worker["work"]["painting"],
         "model (processor)": worker["work"]["model"],
         "compositing (processor)": worker["work"]["compositing"],
     }
@@ -80,9 +80,9 @@ def main() -> None:
         columns = sorted(table, key=float)
         print(f"{name}, in a fresh GIMP: coarse layer {fresh['coarse layer']:.2f} s, ", end="")
         print(f"then eight variants {fresh['then eight variants']:.2f} s")
-        print(f"  {'box of so many megapixels':36}" + "".join(f"{column:>8}" for column in columns))
+        print(f"  {'box of so many megapixels':40}" + "".join(f"{column:>8}" for column in columns))
         for part in fresh:
-            print(f"  {part:36}" + "".join(f"{table[column][part]:8.3f}" for column in columns), flush=True)
+            print(f"  {part:40}" + "".join(f"{table[column][part]:8.3f}" for column in columns), flush=True)
 
 
 if __name__ == "__main__":
