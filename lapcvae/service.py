@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from .protocol.messages import (
     EditRequest,
     FindRequest,
     Found,
+    Painting,
     Photo,
     Prepared,
     Status,
@@ -39,6 +42,8 @@ from .texture import Texture
 
 # Encoded photos that are kept: a few megabytes each.
 MOST_ENCODED = 8
+# Rows of a painting that are looked at at once.
+STRIP = 32
 # Sides of the photo that a frame may have; beyond the photo its edge is replicated, in memory.
 LARGEST_FRAME = 4
 
@@ -52,15 +57,28 @@ def from_array(array: Array) -> np.ndarray:
     return np.frombuffer(array.data, compose.DTYPES[array.dtype]).reshape(array.shape)
 
 
-@dataclass(frozen=True)
 class Times:
-    """Seconds since the request came, by stage."""
+    """`stages`: seconds since the request came, by stage. `work`: processor seconds by kind of work, in all threads."""
 
-    started: float
-    stages: dict
+    def __init__(self):
+        self.started = time.perf_counter()
+        self.stages: dict[str, float] = {}
+        self._spent: list[tuple[str, float]] = []
 
     def mark(self, stage: str) -> None:
         self.stages[stage] = round(time.perf_counter() - self.started, 4)
+
+    @contextlib.contextmanager
+    def spent(self, kind: str) -> Iterator[None]:
+        begun = time.thread_time()
+        try:
+            yield
+        finally:
+            self._spent.append((kind, time.thread_time() - begun))
+
+    @property
+    def work(self) -> dict[str, float]:
+        return {kind: round(sum(s for k, s in self._spent if k == kind), 4) for kind, _ in self._spent}
 
 
 class Service:
@@ -78,7 +96,7 @@ class Service:
 
     def handle(self, request, host: Host) -> Done:
         """Results go to `host.result`; the end is returned. Raises LapcvaeError."""
-        times = Times(time.perf_counter(), {})
+        times = Times()
         if isinstance(request, StatusRequest):
             host.result(Status(self.status()))
             return Done()
@@ -159,17 +177,23 @@ class Service:
         engine, level = self.fitting(request.model, request.device, request.frame.side, wanted)
         request = replace(request, level=level or request.level)
         host.progress(0.0, "Looking at the photo")
-        encoded = self._encode(engine, photo_square(engine, host, request.photo, request.frame))
+        with times.spent("painting"):
+            square = photo_square(engine, host, request.photo, request.frame)
+        with times.spent("model"):
+            encoded = self._encode(engine, square)
         times.mark("encoded")
-        paint = read_paint(engine, host, request, encoded)
+        with times.spent("painting"):
+            paint = read_paint(engine, host, request, encoded)
         s = request.settings
-        plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
-                              seed=s.seed, structure=s.structure)  # fmt: skip
+        with times.spent("model"):
+            plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
+                                  seed=s.seed, structure=s.structure)  # fmt: skip
         with ThreadPoolExecutor(self.threads) as pool:
-            drawing = Drawing(pool, plan, s.count, self.threads)
+            drawing = Drawing(pool, plan, s.count, self.threads, times)
             try:
                 # The photo's own pixels are read and looked at while the first variants are drawn.
-                canvas = Canvas(engine, host, request, plan)
+                with times.spent("compositing"):
+                    canvas = Canvas(engine, host, request, plan)
                 host.result(canvas.prepared())
                 times.mark("prepared")
                 made = _hand_out(request, host, drawing, canvas, times)
@@ -177,7 +201,7 @@ class Service:
                 drawing.cancel()
         times.mark("done")
         facts = {
-            "times": times.stages, "provider": engine.provider.name, "precision": engine.precision,
+            "times": times.stages, "work": times.work, "provider": engine.provider.name, "precision": engine.precision,
             "photos_encoded": self.photos_encoded, "variants": made,
         }  # fmt: skip
         return Done(facts, cancelled=made < s.count)
@@ -207,9 +231,9 @@ def _about_model(folder: Path) -> dict:
 class Drawing:
     """Variants at the model's size, drawn in the pool in order, as many at once as there are cores."""
 
-    def __init__(self, pool: ThreadPoolExecutor, plan: edit.Plan, count: int, at_once: int):
-        self.pool, self.plan, self.count, self.at_once = pool, plan, count, at_once
-        self.drawn = deque(pool.submit(edit.variant, plan, i) for i in range(min(count, at_once)))
+    def __init__(self, pool: ThreadPoolExecutor, plan: edit.Plan, count: int, at_once: int, times: Times):
+        self.pool, self.plan, self.count, self.at_once, self.times = pool, plan, count, at_once, times
+        self.drawn = deque(pool.submit(self._draw, i) for i in range(min(count, at_once)))
         self.started = len(self.drawn)
         # Being put into the photo; a variant waits here until those before it were handed out.
         self.composed = deque()
@@ -219,11 +243,19 @@ class Drawing:
         while self.drawn and len(self.composed) < self.at_once and (self.drawn[0].done() or not self.composed):
             # Converted here: the host speaks to one thread.
             native = canvas.convert(self.drawn.popleft().result())
-            self.composed.append(self.pool.submit(canvas.pixels, first + len(self.composed), native))
+            self.composed.append(self.pool.submit(self._compose, canvas, first + len(self.composed), native))
             if self.started < self.count:
-                self.drawn.append(self.pool.submit(edit.variant, self.plan, self.started))
+                self.drawn.append(self.pool.submit(self._draw, self.started))
                 self.started += 1
         return self.composed.popleft().result()
+
+    def _draw(self, index: int) -> np.ndarray:
+        with self.times.spent("model"):
+            return edit.variant(self.plan, index)
+
+    def _compose(self, canvas: Canvas, index: int, native: np.ndarray) -> np.ndarray:
+        with self.times.spent("compositing"):
+            return canvas.pixels(index, native)
 
     def cancel(self) -> None:
         """What is running ends, what waits does not begin."""
@@ -346,25 +378,45 @@ def _read_coarse(
     part = _bounds(_different(rgba, shown)) if painting.scale == 1 else np.s_[:, :]
     if part is None:
         return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing, nothing)
-    was, now = compose.to_float(shown[part]), compose.to_float(rgba[part])
-    alpha = now[:, :, 3:]
-    touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
-    if not painting.checked and touched.sum() > fit.MUCH * box.width * box.height:
+    planes, touched = _touched(rgba, shown, part, painting, _within(box, request.photo.size.box))
+    if not painting.checked and touched > fit.MUCH * box.width * box.height:
+        # Integers stay what they are until they are averaged.
         now_cells, shown_cells = (
-            pyramid.reduce(compose.warp_down(compose.to_float(p[:, :, :3]), box, frame, size), level) for p in (rgba, shown)
+            pyramid.reduce(compose.warp_down(p[:, :, :3], box, frame, size) / compose.full_scale(p.dtype), level)
+            for p in (rgba, shown)
         )
         fit.require_painting(now_cells, shown_cells, painting.doubtful)
-    # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
-    touched &= (alpha[:, :, 0] > 0) | _within(box, request.photo.size.box)[part]
-    change = np.concatenate([(now[:, :, :3] - was[:, :, :3]) * alpha, 1 - alpha, np.ones_like(alpha)], axis=2)
-    planes = np.zeros((box.height, box.width, 5), np.float32)
-    planes[part] = change * touched[:, :, None]
     fine = compose.warp_down(planes, box, frame, size)
     seen = shown_square(b_j, level, painting.style)
     opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
     paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque)
     covered = pyramid.reduce((opaque * np.minimum(fine[:, :, 4], 1))[:, :, None], level)
     return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))
+
+
+def _touched(
+    rgba: np.ndarray, shown: np.ndarray, part: tuple[slice, slice], painting: Painting, photo: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """What was done to the pixels of `part`, and how many differ: H x W x 5, the change of colour, the share that was made
+    transparent, and 1; all 0 where nothing was done. `photo`: which pixels the photo has, H x W bool."""
+    rows, columns = part
+    planes, count = np.zeros((*rgba.shape[:2], 5), np.float32), 0
+    # A strip at a time, which stays in the processor's cache; what was scaled is compared with the pixels around.
+    step = STRIP if painting.scale == 1 else rgba.shape[0]
+    first, last, _ = rows.indices(rgba.shape[0])
+    for top in range(first, last, step):
+        strip = slice(top, min(top + step, last)), columns
+        was, now = compose.to_float(shown[strip]), compose.to_float(rgba[strip])
+        alpha, out = now[:, :, 3], planes[strip]
+        touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
+        count += np.count_nonzero(touched)
+        # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
+        touched &= (alpha > 0) | photo[strip]
+        for i in range(3):
+            out[:, :, i] = (now[:, :, i] - was[:, :, i]) * (alpha * touched)
+        out[:, :, 3] = (1 - alpha) * touched
+        out[:, :, 4] = touched
+    return planes, count
 
 
 def _gray(host: Host, shown: np.ndarray) -> np.ndarray:
@@ -430,7 +482,7 @@ class Canvas:
             self.mask = np.zeros((0, 0), np.float32)
             return
         self.warp = compose.WarpUp(frame, size, self.box)
-        self.mask = np.clip(self.warp.linear(m[:, :, None])[:, :, 0], 0, 1)
+        self.mask = np.clip(self.warp.linear_plane(m[:, :, None]), 0, 1)
         # Within float rounding of the painted part's edge, M is 1, and where nothing reaches, exactly 0.
         self.mask[self.mask > 1 - 1e-5] = 1
         self.mask[self.mask < 1e-5] = 0
@@ -448,12 +500,13 @@ class Canvas:
         self.native, self.alpha = pixels, pixels[:, :, colours:]
         # In units of the native type from here on: one multiplication less per pixel and variant.
         self.scale = compose.full_scale(self.dtype)
-        self.photo = pixels[:, :, :colours].astype(np.float32)
+        # Colour by colour, C x H x W.
+        self.photo = np.ascontiguousarray(pixels[:, :, :colours].transpose(2, 0, 1), np.float32)
         self.b_0 = self._to_photo(self.plan.encoded.b[0])
-        seen = self.warp(self.b_0 * self.scale)
-        detail = self.photo - seen
-        self.detail, self.texture = detail, None
+        seen = self.warp.planes(self.b_0 * self.scale)
+        self.detail, self.texture = self.photo - seen, None
         if self.request.settings.texture and self.enlargement > 1:
+            detail = np.stack(self.detail, axis=2)
             self.texture = Texture(self.request.frame, self.box, detail, self.b_0, self.request.settings.seed)
 
     def _to_photo(self, picture: np.ndarray) -> np.ndarray:
@@ -476,14 +529,14 @@ class Canvas:
         change = native - self.b_0
         if not change.any():
             return self.native
-        out = self.warp(change * self.scale)
+        out = self.warp.planes(change * self.scale)
         out += self.photo
         gone = np.maximum(compose.fade(change), self.plan.anew)
         other = -self.detail
         if self.texture is not None:
-            other += self.texture(index, native, gone[:, :, 0], compose.structure_gone(change))
-        other *= self.warp.linear(gone)
+            other += self.texture(index, native, gone[:, :, 0], compose.structure_gone(change)).transpose(2, 0, 1)
+        other *= self.warp.linear_plane(gone)
         out += other
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
-        return np.concatenate([out.astype(self.dtype), self.alpha], axis=2)
+        return np.stack([*out.astype(self.dtype), *self.alpha.transpose(2, 0, 1)], axis=2)

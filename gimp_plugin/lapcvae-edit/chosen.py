@@ -83,11 +83,11 @@ def photo(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer:
 
 def _belonging(image: Gimp.Image, photo_layer: Gimp.Layer, parasite: str) -> list[Gimp.Layer]:
     """The layers and groups that remember, under this name, to belong to the photo, from top to bottom."""
-    found = []
+    found, pictures = [], records.pictures(image)
     for layer in every_layer(image):
         # The source is looked for, not compared: a duplicated image has new tattoos. What cannot be read is passed by.
         with contextlib.suppress(LapcvaeError):
-            if layer.get_parasite(parasite) and (source := source_of(layer)) and source.locate(image) == photo_layer:
+            if layer.get_parasite(parasite) and (source := source_of(layer)) and source.among(pictures) == photo_layer:
                 found.append(layer)
     return found
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import os
+from collections.abc import Iterable, Iterator
 
 import chosen
 import frames
@@ -144,11 +147,10 @@ def begin_coarse(
 def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
     """The coarse layer, in one undo step; earlier ones of the photo and its variants are hidden."""
     task.check()
-    image, photo = task.image, task.photo
+    image, photo, unread = task.image, task.photo, _not_read(task)
     covering = [*chosen.coarse_layers(image, photo), *chosen.groups(image, photo)]
     layer = insertion.put_coarse(image, photo, task.base, coarse, task.request, task.reads, covering)
-    if task.reads == "layer":
-        _tell_what_is_not_read(photo)
+    _tell(photo, unread)
     return layer
 
 
@@ -158,11 +160,13 @@ def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
 def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     """Put a group of variants directly above the photo layer; the painting layer and older groups are hidden."""
     task = begin(image, drawables, edit)
-    answers = _ask(task.request, task.host)
-    prepared, variants = only(Prepared, answers), [a for a in answers if isinstance(a, Variant)]
-    if prepared.box.empty or not variants:
-        raise task.nothing_painted()
-    return insert(task, prepared, variants)
+    # Closed when a layer cannot be made, so that the worker is told to stop.
+    with contextlib.closing(_ask(task.request, task.host)) as answers:
+        prepared = only(Prepared, itertools.islice(answers, 1))
+        if prepared.box.empty:
+            # Nothing can change, so there is nothing to wait for.
+            raise task.nothing_painted()
+        return insert(task, prepared, answers)
 
 
 def begin(image: Gimp.Image, drawables: list, edit: Edit) -> EditTask:
@@ -180,15 +184,29 @@ def begin(image: Gimp.Image, drawables: list, edit: Edit) -> EditTask:
     return EditTask(image, photo, base, source, request, host, painting, asked)
 
 
-def insert(task: EditTask, prepared: Prepared, variants: list[Variant]) -> Gimp.GroupLayer:
-    """The variants as a group of layers, one undo step; what they cover (painting and older groups) is hidden."""
+def insert(task: EditTask, prepared: Prepared, variants: Iterable[Variant]) -> Gimp.GroupLayer:
+    """The variants as a group of layers, one undo step; what they cover (painting and older groups) is hidden.
+
+    `variants` may still be arriving.
+    """
+
+    def covered() -> list[Gimp.Layer]:
+        painting = [task.painting] if task.painting.is_valid() else []
+        return [*painting, *chosen.groups(task.image, task.photo)]
+
     task.check()
-    painting = [task.painting] if task.painting.is_valid() else []
-    hide = [*painting, *chosen.groups(task.image, task.photo)]
-    group = insertion.put_variants(task.image, task.photo, task.base, prepared, variants, task.asked, hide)
-    if task.reads == "layer":
-        _tell_what_is_not_read(task.photo)
+    image, photo, unread = task.image, task.photo, _not_read(task)
+    group = insertion.put_variants(image, photo, task.base, prepared, _while_there(task, variants), task.asked, covered)
+    _tell(photo, unread)
     return group
+
+
+def _while_there(task: EditTask, variants: Iterable[Variant]) -> Iterator[Variant]:
+    """The variants, for as long as the photo is as it was when the task was begun."""
+    for variant in variants:
+        task.check()
+        yield variant
+    task.check()
 
 
 def can_repeat(image: Gimp.Image | None, drawables: list) -> bool:
@@ -282,40 +300,44 @@ def _edit_request(
     )  # fmt: skip
 
 
-def _tell_what_is_not_read(photo: Gimp.Layer) -> None:
-    """Say, once in a session of GIMP, that the photo looks different from the pixels that were read."""
-    found, kept = layers.unlike_its_pixels(photo), Gimp.get_parasite(TOLD)
+def _not_read(task: Task) -> list[str]:
+    """What makes the photo look different from the pixels that were read of it."""
+    return layers.unlike_its_pixels(task.photo) if task.reads == "layer" else []
+
+
+def _tell(photo: Gimp.Layer, unread: list[str]) -> None:
+    """Say, once in a session of GIMP, what was not read."""
+    if not unread:
+        return
+    kept = Gimp.get_parasite(TOLD)
     told = json.loads(bytes(kept.get_data()).rstrip(b"\0")) if kept else []
-    if not found or photo.get_id() in told:
+    if photo.get_id() in told:
         return
     Gimp.attach_parasite(Gimp.Parasite.new(TOLD, 0, json.dumps([*told, photo.get_id()]).encode()))
     Gimp.message(
         _(
             'The layer "{layer}" has {reasons}, so it looks different from the pixels that it holds; LapCVAE read those '
             'pixels. To start from what is seen, choose the source "What is visible".'
-        ).format(layer=photo.get_name(), reasons=_(" and ").join(found))
+        ).format(layer=photo.get_name(), reasons=_(" and ").join(unread))
     )
 
 
-def _ask(request: CoarseRequest | EditRequest, host: Host) -> list:
-    """Everything the runtime answers but its progress, which GIMP shows."""
-    answers = []
+def _ask(request: CoarseRequest | EditRequest, host: Host) -> Iterator[Coarse | Prepared | Variant]:
+    """What the runtime answers, as it arrives, but for its progress, which GIMP shows."""
+    variants = 0
     # The worker should end after GIMP does, not after this short process.
     with client.connect(client_pid=os.getppid()) as connection:
         for message in connection.ask(request, host):
             if isinstance(message, Progress):
                 host.progress(message.done, message.text)
             else:
-                answers.append(message)
-            if isinstance(message, Prepared) and message.box.empty:
-                # Nothing can change, so there is nothing to wait for.
-                return answers
-        if connection.done and connection.done.cancelled and not any(isinstance(a, Variant) for a in answers):
+                variants += isinstance(message, Variant)
+                yield message
+        if connection.done and connection.done.cancelled and not variants:
             raise Cancelled()
-    return answers
 
 
-def only(kind: type, answers: list):
+def only(kind: type, answers: Iterable):
     """The one answer of that kind."""
     found = [a for a in answers if isinstance(a, kind)]
     if len(found) != 1:

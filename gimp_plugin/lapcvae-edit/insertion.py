@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import layers
 import records
@@ -16,7 +16,7 @@ from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box
-from lapcvae.protocol.messages import Coarse, CoarseRequest, Prepared, Variant
+from lapcvae.protocol.messages import Array, Coarse, CoarseRequest, Prepared, Variant
 
 
 def put_coarse(
@@ -39,24 +39,30 @@ def put_coarse(
 
 
 def put_variants(
-    image: Gimp.Image, photo: Gimp.Layer, base: Gimp.Layer, prepared: Prepared, variants: list[Variant], asked: Asked,
-    hide: list[Gimp.Layer],
+    image: Gimp.Image, photo: Gimp.Layer, base: Gimp.Layer, prepared: Prepared, variants: Iterable[Variant], asked: Asked,
+    hide: Callable[[], list[Gimp.Layer]],
 ) -> Gimp.GroupLayer:  # fmt: skip
-    """A group directly above `base`; in it the variants, the first on top and the only visible one. `hide` is hidden."""
-    new, own = [], []
+    """A group directly above `base`; in it the variants, the first on top and the only visible one.
+
+    `variants` may still be arriving: each becomes a layer outside the image at once, and only when the last one is there the
+    image is changed. What `hide` gives then is hidden.
+    """
     alpha = photo.has_alpha() or asked.source == "visible"
+    new, own = [_new_layer(image, "", prepared.box, photo, alpha)], []
     with _deleted_on_failure(new):
+        mask = _add_mask(new[0], prepared)
         for variant in variants:
-            layer = _new_layer(image, _("Variant {number}").format(number=variant.index + 1), prepared.box, photo, alpha)
-            new.append(layer)
-            layer.set_visible(variant is variants[0])
+            if own:
+                # Mask and place with it; in GIMP both then share the mask's pixels.
+                new.append(new[0].copy())
+            layer = new[-1]
+            layer.set_name(_("Variant {number}").format(number=variant.index + 1))
+            layer.set_visible(not own)
             layers.write_native(layer, variant.pixels)
-            mask = layer.create_mask(Gimp.AddMaskType.BLACK)
-            layer.add_mask(mask)
-            layers.write_mask(mask, prepared.mask)
-            # Painting goes to the picture unless the user clicks the mask.
-            layer.set_edit_mask(False)
-            own.append({"index": variant.index, "seed": variant.seed, "content": layers.fingerprint(layer)})
+            own.append(
+                {"index": variant.index, "seed": variant.seed, "content": layers.fingerprint(layer, variant.pixels, mask)}
+            )
+        covered = hide()
     common = {
         "source": dataclasses.asdict(Source.of(photo)),
         "made": time.time(),
@@ -74,7 +80,7 @@ def put_variants(
             _insert(image, layer, group, position)
             records.seal(layer, photo, common, facts)
         records.seal(group, photo, common, {})
-        for hidden in hide:
+        for hidden in covered:
             hidden.set_visible(False)
         # GIMP selects what is inserted last; the one that is seen is what the user will paint on or keep.
         image.set_selected_layers(new[:1])
@@ -100,6 +106,16 @@ def _new_layer(image: Gimp.Image, name: str, box: Box, photo: Gimp.Layer, alpha:
     return layer
 
 
+def _add_mask(layer: Gimp.Layer, prepared: Prepared) -> Array:
+    """Give the new layer M as its mask; the mask's own pixels."""
+    mask = layer.create_mask(Gimp.AddMaskType.BLACK)
+    layer.add_mask(mask)
+    layers.write_mask(mask, prepared.mask)
+    # Painting goes to the picture unless the user clicks the mask.
+    layer.set_edit_mask(False)
+    return layers.read_native(mask, Box(0, 0, mask.get_width(), mask.get_height()))
+
+
 @contextlib.contextmanager
 def _deleted_on_failure(new: list[Gimp.Layer]) -> Iterator[None]:
     """For layers that are not in the image yet: nothing else would ever free them."""
@@ -107,7 +123,9 @@ def _deleted_on_failure(new: list[Gimp.Layer]) -> Iterator[None]:
         yield
     except BaseException:
         for layer in new:
-            layer.delete()
+            # It is gone with its image if that was closed.
+            if layer.is_valid():
+                layer.delete()
         raise
 
 

@@ -128,17 +128,21 @@ def with_filters(layer: Gimp.Layer) -> Iterator[Gimp.Layer]:
         copy.delete()
 
 
-def fingerprint(layer: Gimp.Layer) -> str:
-    """The same as long as the layer looks the same: its pixels, mask, filters, opacity, mode and colour tag."""
+def fingerprint(layer: Gimp.Layer, pixels: Array | None = None, mask_pixels: Array | None = None) -> str:
+    """The same as long as the layer looks the same: its pixels, mask, filters, opacity, mode and colour tag.
+
+    `pixels`, `mask_pixels`: the layer's and its mask's own, where they are known already.
+    """
     mask = layer.get_mask()
     about = (
         layer.get_width(), layer.get_height(), layer.get_opacity(), int(layer.get_mode()), len(layer.get_filters()),
         mask is not None and layer.get_apply_mask(), int(layer.get_color_tag()),
     )  # fmt: skip
     digest = hashlib.sha256(repr(about).encode())
-    for drawable in (layer, mask) if mask else (layer,):
-        pixels = read_native(drawable, Box(0, 0, drawable.get_width(), drawable.get_height()))
-        digest.update(f" {pixels.dtype} {pixels.shape} ".encode() + pixels.data)
+    for drawable, known in ((layer, pixels), (mask, mask_pixels)) if mask else ((layer, pixels),):
+        array = known or read_native(drawable, Box(0, 0, drawable.get_width(), drawable.get_height()))
+        digest.update(f" {array.dtype} {array.shape} ".encode())
+        digest.update(array.data)
     return digest.hexdigest()
 
 

@@ -61,7 +61,7 @@ class Source:
 
     def locate(self, image: Gimp.Image) -> Gimp.Layer | None:
         """The photo layer, whatever its present size; None if it is gone."""
-        return self.among([x for x in all_layers(image) if not remembers(x)])
+        return self.among(pictures(image))
 
     def find(self, image: Gimp.Image) -> Gimp.Layer:
         """As `locate`, but LapcvaeError when there is none."""
@@ -300,6 +300,11 @@ def changed_group(group: Gimp.GroupLayer) -> bool:
 def added(layer: Gimp.Layer) -> bool:
     """Whether the layer is there to work with, not to be looked at: a coarse layer or a group of variants."""
     return layer.get_parasite(COARSE) is not None or (layer.is_group() and layer.get_parasite(VARIANT) is not None)
+
+
+def pictures(image: Gimp.Image) -> list[Gimp.Layer]:
+    """The layers that can be somebody's photo, from top to bottom: with pixels, and not made by this plug-in."""
+    return [x for x in all_layers(image) if not remembers(x)]
 
 
 def remembers(layer: Gimp.Layer) -> bool:

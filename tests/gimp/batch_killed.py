@@ -43,12 +43,27 @@ def inner_gimp():
     )  # fmt: skip
 
 
+def newest():
+    """The number of an item that was made just now: whatever is made later has a larger one."""
+    image = Gimp.Image.new(1, 1, Gimp.ImageBaseType.RGB)
+    layer = Gimp.Layer.new(image, "newest", 1, 1, Gimp.ImageType.RGB_IMAGE, 100.0, Gimp.LayerMode.NORMAL)
+    number = layer.get_id()
+    layer.delete()
+    image.delete()
+    return number
+
+
+def made_since(number):
+    """How many layers, masks and the like of those that were made since then are still there, in an image or not."""
+    return sum(Gimp.Item.id_is_valid(i) for i in range(number + 1, newest()))
+
+
 def killed(word):
     """A process is killed in the middle of eight variants: what the user is told, what is left, and the next run."""
     image, photo, coarse = painted()
-    before = state(image)
+    before, last = state(image), newest()
     (status, message), start = meanwhile(lambda: generate(image, coarse, 8), lambda: kill(word))
-    facts = {"answer": [status, message], "unchanged": state(image) == before}
+    facts = {"answer": [status, message], "unchanged": state(image) == before, "left behind": made_since(last)}
     # The worker, if it is still there, notices that nobody waits any more.
     facts["stopped"] = bool(wait_for(lambda: "EditRequest" in log()[start:] or "listens" in log()[start:], 5))
     facts["out"] = out_of(log()[start:])
@@ -99,7 +114,7 @@ def cancelled():
     library.find_protocol()
     import commands
 
-    from lapcvae.protocol.messages import Settings
+    from lapcvae.protocol.messages import Settings, Variant
 
     class Stopping(commands.LayerHost):
         stop = False
@@ -117,19 +132,21 @@ def cancelled():
     facts = {"variants": len(group.get_children()), "out": out_of(log()[start:]), "log": log()[start:]}
 
     def changed_meanwhile(request, host):
-        """The user goes on working: here, the photo is scaled before the answers are there."""
-        found = asked(request, host)
-        photo.scale(50, 40, False)
-        return found
+        """The user goes on working: here, the photo is scaled when the first variant is there."""
+        for answer in asked(request, host):
+            yield answer
+            if isinstance(answer, Variant):
+                photo.scale(50, 40, False)
 
     asked, commands._ask = commands._ask, changed_meanwhile
     Stopping.stop = False
-    before = len(every(image.get_layers()))
+    before, last = len(every(image.get_layers())), newest()
     try:
-        commands.generate(image, [coarse], commands.Edit(Settings(count=1)))
+        commands.generate(image, [coarse], commands.Edit(Settings(count=2)))
     except Exception as error:
         facts["changed"] = str(error)
     facts["added"] = len(every(image.get_layers())) - before
+    facts["left behind"] = made_since(last)
     image.delete()
     return facts
 

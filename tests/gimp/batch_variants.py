@@ -263,7 +263,7 @@ guarded("keep dimmed", lambda: keep(dimmed))
 for change in (moved, moved_together, renamed, filtered, marked, masked_group):
     guarded(f"keep {change.__name__}", lambda: keep(change))
 ADOBE = Gimp.ColorProfile.new_rgb_adobe()
-for precision in ("u16", "half", "u32"):
+for precision in ("u16", "half", "u32", "f4 linear"):
     guarded(f"keep saved {precision}", lambda: keep(saved, precision=precision, profile=ADOBE))
 guarded("keep duplicated", lambda: keep(duplicated))
 guarded("several visible", several_visible)

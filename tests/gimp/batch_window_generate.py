@@ -1,9 +1,7 @@
-# Runs inside GIMP with its window, after inside.py: the dialog of Generate Variants; see test_window_generate.py.
-# scene_generate.py plays the dialogs; which part is told by the name of the case in a file.
+# Runs inside GIMP with its window, after inside.py and window.py: the dialog of Generate Variants; see
+# test_window_generate.py. scene_generate.py plays the dialogs; which part is told by the name of the case in a file.
 import glob
 import os
-import subprocess
-import time
 
 FACE, SECOND = (222.0, 120.0, 208.0), (240.0, 120.0, 208.0)
 EYES = ((168, 98, 38, 24), (226, 98, 38, 24))
@@ -29,14 +27,6 @@ def open_photo():
     return image, photo, coarse, display
 
 
-def tree(layers_):
-    """Name, visibility, place and own bytes of every layer, what is in groups below it."""
-    return [
-        [x.get_name(), x.get_visible(), offset_of(x), tree(x.get_children()) if x.is_group() else digest(x)]
-        for x in layers_
-    ]
-
-
 def set_scene(case):
     with open("/mnt/run/case.txt", "w") as file:
         file.write(case)
@@ -51,23 +41,6 @@ def dialog(case, image, layer):
     """Open the dialog; the scene of that name plays it."""
     set_scene(case)
     return call("plug-in-lapcvae-generate", image, [layer], Gimp.RunMode.INTERACTIVE)
-
-
-def wait_until(true):
-    deadline = time.monotonic() + 20
-    while not (found := true()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
-
-
-def windows(name):
-    search = ["xdotool", "search", "--onlyvisible", "--name", name]
-    return subprocess.run(search, capture_output=True, text=True).stdout.split()
-
-
-def focus_gimp():
-    found = wait_until(lambda: windows("GIMP"))
-    subprocess.run(["xdotool", "windowfocus", "--sync", found[-1]], check=True)
 
 
 def away(image, display):
@@ -96,7 +69,7 @@ def kept():
         "preview": preview_differs(image, before["preview"]),
     }
     focus_gimp()
-    subprocess.run(["xdotool", "key", "ctrl+z"], check=True)
+    press("ctrl+z")
     facts["undone"] = wait_until(lambda: not group.is_valid())
     facts["as before"] = tree(image.get_layers()) == before["tree"]
     facts["selected"] = [layer.get_name() for layer in image.get_selected_layers()]
@@ -201,7 +174,7 @@ def from_the_menu():
     subprocess.run(["xdotool", "mousemove", "427", "12", "click", "1"], check=True)
     for key in ("End", "Up", "Right", "g"):
         time.sleep(0.5)
-        subprocess.run(["xdotool", "key", key], check=True)
+        press(key)
     facts = {"ended": wait_until(lambda: played() > before), "open": image.is_valid()}
     # What GIMP has to say, it says in a window of its own.
     time.sleep(2)

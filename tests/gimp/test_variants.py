@@ -85,6 +85,7 @@ class TestKeep:
         [
             ("keep", "Variant 1"), ("keep selected", "Variant 2"), ("keep duplicated", "Variant 1"),
             ("keep saved u16", "Variant 1"), ("keep saved u32", "Variant 1"), ("keep saved half", "Variant 1"),
+            ("keep saved f4 linear", "Variant 1"),
         ],
     )  # fmt: skip
     def test_unedited_others_and_the_group_are_removed(self, used, case, name):

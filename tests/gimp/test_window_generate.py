@@ -17,7 +17,8 @@ SLOW = (
 def play(gimp, cases: tuple[str, ...], **variables: str) -> dict:
     """What the batch found out in each case, with what its scene noted under "scene"."""
     variables = {"CASES": " ".join(cases), **variables}
-    facts = gimp.window("inside.py", "batch_window_generate.py", scenes="scene_generate.py", variables=variables)
+    scripts = "inside.py", "window.py", "batch_window_generate.py"
+    facts = gimp.window(*scripts, scenes="scene_generate.py", variables=variables)
     for scene in facts["scenes"].values():
         assert "failed" not in scene, f"{scene['case']}: {scene['failed']}\n{facts['said']}"
         facts[scene["case"]]["scene"] = scene
