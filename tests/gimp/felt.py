@@ -9,6 +9,7 @@ worker are processor time of all its threads, which run side by side; the plug-i
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -73,7 +74,9 @@ def measured(name: str, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or SUITES:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("gimp", nargs="*", choices=[*SUITES, []], default=[], help="which GIMP (default: all)")
+    for name in parser.parse_args().gimp or SUITES:
         with tempfile.TemporaryDirectory() as folder:
             table = measured(name, Path(folder))
         fresh = next(iter(table.values()))
