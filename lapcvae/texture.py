@@ -21,13 +21,15 @@ from .protocol.geometry import Box, Frame
 LARGEST = 128
 BLOCK, RADIUS = 3, 2
 # Places that every variant looks at, and how often neighbours are asked.
-PLACES, SWEEPS = 256, 2
+PLACES, SWEEPS = 256, 3
 # How much the mean colour of the surroundings counts against their structure.
 COLOUR = 2.0
 # What a place may be worse, as a squared difference of colours in 0..1, to be a frame's side nearer (it goes with the square
 # of the distance); to be the block's own; and what one costs whose own structure goes: it shows what is to be removed.
 NEARER = 0.4
-OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.06
+OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.2
+# What a place beside the neighbour's may be worse: a texture is copied in patches, or one mole would be at every block.
+COHERENT = 0.01
 # Squared difference of structure beyond which a place is too unlike to give its detail; what lies outside the box costs.
 ALIKE, OUTSIDE = 0.01, 1e3
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
@@ -100,22 +102,26 @@ class Texture:
         best = costs.argmin(1)
         place, cost = places[best], costs[np.arange(len(at)), best]
 
-        def better(other, unfit):
-            """Of two places for each block the one that costs less."""
+        def better(other, unfit, preferred=0.0):
+            """Of two places for each block the one that costs less, the other one even if it costs a little more."""
             other = np.clip(other, 0, self.size - 1)
             costs = np.square(wanted - self.seen[other[:, 0], other[:, 1]]).sum(1)
             costs += OWN * (other != at).any(1) + unfit[other[:, 0], other[:, 1]]
-            less = costs < cost
+            less = costs < cost + preferred
             return np.where(less[:, None], other, place), np.where(less, costs, cost)
 
         place, cost = better(at, OWN_REMOVED * removed)
         number = np.full((self.blocks + 2, self.blocks + 2), -1)
         number[blocks[0] + 1, blocks[1] + 1] = np.arange(len(at))
-        for _ in range(SWEEPS):
-            for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-                neighbour = number[blocks[0] + 1 + down, blocks[1] + 1 + right]
-                shifted = place[neighbour] - at[neighbour] + at
-                place, cost = better(np.where((neighbour >= 0)[:, None], shifted, place), unfit)
+        for sweep in range(SWEEPS):
+            # Half of the blocks at a time, in ever longer runs: if all took their neighbour's, nothing would grow together.
+            asking = (((blocks[0] >> sweep) + (blocks[1] >> sweep)) & 1).astype(bool)
+            for part in (asking, ~asking):
+                for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                    neighbour = number[blocks[0] + 1 + down, blocks[1] + 1 + right]
+                    shifted = place[neighbour] - at[neighbour] + at
+                    asked = part & (neighbour >= 0)
+                    place, cost = better(np.where(asked[:, None], shifted, place), unfit, COHERENT * asked)
         return place
 
     def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
