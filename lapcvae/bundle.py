@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .protocol.errors import LapcvaeError
@@ -136,18 +136,20 @@ def fitting(side: float, shipped: Path | None = None) -> Path:
 
     That is the smallest that need not be enlarged by more than ENLARGED, else the largest.
     """
-    usual = find("", shipped)
+    usual = describe(find("", shipped))
     family = sorted((size, folder) for folder in scan(shipped).values() if (size := _size_within(usual, folder)))
-    return next((folder for size, folder in family if side <= ENLARGED * size), family[-1][1] if family else usual)
+    return next((folder for size, folder in family if side <= ENLARGED * size), family[-1][1])
 
 
-def _size_within(usual: Path, folder: Path) -> int:
-    """The bundle's size if it is the usual one or extends it; else, and where it cannot be read, 0."""
+def _size_within(usual: Bundle, folder: Path) -> int:
+    """The bundle's size if it is the usual one or that with more levels; else, and where it cannot be read, 0."""
     try:
         bundle = describe(folder)
     except BundleError:
         return 0
-    return bundle.size if usual.name in (bundle.name, bundle.extends) else 0
+    more = bundle.K - usual.K
+    extends = bundle.extends == usual.name and more > 0 and bundle.size == usual.size << more
+    return bundle.size if extends or bundle.folder == usual.folder else 0
 
 
 def describe(folder: Path) -> Bundle:
@@ -247,6 +249,7 @@ class _Reader:
         if not isinstance(raw, list) or not 2 <= len(raw) <= MOST_LEVELS:
             raise _broken(self.folder, "it has no list of levels")
         levels = tuple(self.level(k, entry, size >> k) for k, entry in enumerate(raw))
+        self.check_steps(levels)
         eyes = m.get("eyes")
         if eyes is not None and not (
             isinstance(eyes, dict) and all(isinstance(eyes.get(k), float) and 0 < eyes[k] < 1 for k in ("y", "distance"))
@@ -270,6 +273,13 @@ class _Reader:
         if not isinstance(threshold, float) or not 0 < threshold < 1:
             raise _broken(self.folder, f"its finder's threshold is {threshold!r} in place of a number between 0 and 1")
         return FinderFiles(self.text(entry, "find"), self.text(entry, "refine"), threshold)
+
+    def check_steps(self, levels: tuple[Level, ...]) -> None:
+        """Two steps have to hold whole cells of all latents that a part is cut out of, also of the coarser level's last."""
+        for level in levels:
+            above = [replace(v.groups[-1], stride=2 * v.groups[-1].stride) for v in levels[level.k + 1 : level.k + 2]]
+            if level.step and any(g.kind != "grid" or 2 * level.step % g.stride for g in (*level.groups, *above)):
+                raise _broken(self.folder, f"level {level.k} cannot be cut at every {level.step} pixels")
 
     def level(self, k: int, entry, size: int) -> Level:
         if not isinstance(entry, dict) or not isinstance(entry.get("groups"), list) or not entry["groups"]:

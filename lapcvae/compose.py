@@ -14,7 +14,9 @@ from functools import lru_cache, reduce
 import numpy as np
 from PIL import Image
 
+from .protocol.errors import LapcvaeError
 from .protocol.geometry import Box, Frame, Size
+from .protocol.messages import Array
 
 DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
           "f2": np.dtype("<f2"), "f4": np.dtype("<f4"), "f8": np.dtype("<f8")}  # fmt: skip
@@ -43,6 +45,21 @@ def to_native(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def is_upright(frame: Frame) -> bool:
     return frame.angle % 360.0 == 0.0
+
+
+def to_array(values: np.ndarray, dtype: str | None = None) -> Array:
+    dtype = dtype or next(name for name, known in DTYPES.items() if known == values.dtype.newbyteorder("<"))
+    return Array(dtype, tuple(values.shape), np.ascontiguousarray(values, DTYPES[dtype]).tobytes())
+
+
+def from_array(array: Array) -> np.ndarray:
+    return np.frombuffer(array.data, DTYPES[array.dtype]).reshape(array.shape)
+
+
+def checked(array: Array, box: Box, channels: int) -> np.ndarray:
+    if array.shape != (box.height, box.width, channels):
+        raise LapcvaeError(f"Pixels of shape {array.shape} came for {box} with {channels} channels.", "Report this.")
+    return from_array(array)
 
 
 # --- down ---
@@ -249,12 +266,17 @@ def box_of(m: np.ndarray, frame: Frame, photo: Size, margin: float) -> Box:
     return Box(left, top, right - left, bottom - top).intersection(photo.box)
 
 
+def places_in_square(frame: Frame, box: Box, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the photo's pixels over the box lie in the model's square of n x n: columns and rows, H x W each."""
+    a, b, c, d, e, f = frame.matrix(n)
+    determinant = a * e - b * d
+    x, y = np.arange(box.width)[None, :] + (0.5 + box.x - c), np.arange(box.height)[:, None] + (0.5 + box.y - f)
+    return (e * x - b * y) / determinant, (a * y - d * x) / determinant
+
+
 def inside_square(frame: Frame, box: Box) -> np.ndarray:
     """1 at the pixels whose centre is inside the square, else 0; H x W float32 over the box."""
-    x, y = np.meshgrid(np.arange(box.width) + 0.5 + box.x, np.arange(box.height) + 0.5 + box.y)
-    a, b, c, d, e, f = frame.matrix(1)
-    determinant = a * e - b * d
-    mx, my = (e * (x - c) - b * (y - f)) / determinant, (a * (y - f) - d * (x - c)) / determinant
+    mx, my = places_in_square(frame, box, 1)
     return ((mx > 0) & (mx < 1) & (my > 0) & (my < 1)).astype(np.float32)
 
 

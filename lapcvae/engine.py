@@ -198,7 +198,8 @@ def _shape(bundle: Bundle, level: Level, name: str) -> tuple:
 def multiplies_bytes() -> bool:
     """Whether this CPU has instructions for products of bytes (VNNI), which the 8-bit graphs are twice as fast with.
 
-    Without them they are slower than float32, and their sums overflow. LAPCVAE_INT8=0 says no, for comparing.
+    Elsewhere they were not measured, and without these instructions sums of such products can saturate. LAPCVAE_INT8=0 says
+    no, for comparing.
     """
     if os.environ.get("LAPCVAE_INT8") == "0":
         return False

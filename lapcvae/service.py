@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from . import bundle, compose, edit, fit, pyramid
+from .canvas import Canvas
+from .compose import checked, from_array, to_array
 from .engine import CPU, Engine
 from .finder import Finder
 from .protocol.errors import Cancelled, LapcvaeError
 from .protocol.geometry import Box, Frame
 from .protocol.host import Host
 from .protocol.messages import (
-    Array,
     Coarse,
     CoarseRequest,
     Done,
@@ -32,13 +33,11 @@ from .protocol.messages import (
     Found,
     Painting,
     Photo,
-    Prepared,
     Status,
     StatusRequest,
     Variant,
 )  # fmt: skip
 from .protocol.version import PROTOCOL, VERSION
-from .texture import Texture
 
 # Encoded photos that are kept: a few megabytes each.
 MOST_ENCODED = 8
@@ -46,15 +45,6 @@ MOST_ENCODED = 8
 STRIP = 32
 # Sides of the photo that a frame may have; beyond the photo its edge is replicated, in memory.
 LARGEST_FRAME = 4
-
-
-def to_array(values: np.ndarray, dtype: str | None = None) -> Array:
-    dtype = dtype or next(name for name, known in compose.DTYPES.items() if known == values.dtype.newbyteorder("<"))
-    return Array(dtype, tuple(values.shape), np.ascontiguousarray(values, compose.DTYPES[dtype]).tobytes())
-
-
-def from_array(array: Array) -> np.ndarray:
-    return np.frombuffer(array.data, compose.DTYPES[array.dtype]).reshape(array.shape)
 
 
 class Times:
@@ -302,16 +292,10 @@ def photo_square(engine: Engine, host: Host, photo: Photo, frame: Frame) -> np.n
             "Give the side of the square around the face in photo pixels.",
         )
     # Only what is there travels; beyond the edge it is replicated, here.
-    pixels = _checked(host.pixels("photo", visible), visible, photo.format.channels)
+    pixels = checked(host.pixels("photo", visible), visible, photo.format.channels)
     square = compose.warp_down(pixels, visible, frame, engine.bundle.size)[:, :, : photo.format.colour_channels]
     square = square / compose.full_scale(pixels.dtype)
     return np.clip(from_array(host.colours("model", to_array(square))), 0, 1).astype(np.float32)
-
-
-def _checked(array: Array, box: Box, channels: int) -> np.ndarray:
-    if array.shape != (box.height, box.width, channels):
-        raise LapcvaeError(f"Pixels of shape {array.shape} came for {box} with {channels} channels.", "Report this.")
-    return from_array(array)
 
 
 def shown_square(b_j: np.ndarray, j: int, style: str) -> np.ndarray:
@@ -332,7 +316,7 @@ def show(b_j: np.ndarray, j: int, style: str, frame: Frame, box: Box, size: int)
 def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.EncodedPhoto) -> edit.Paint:
     """What was painted, as changes of cells of the painted level."""
     box = request.frame.bounds()
-    rgba = _checked(host.pixels("painting", box), box, 4)
+    rgba = checked(host.pixels("painting", box), box, 4)
     if request.painting.kind == "strokes":
         return _read_strokes(engine, request, rgba, box, encoded)
     return _read_coarse(engine, host, request, rgba, box, encoded)
@@ -369,8 +353,11 @@ def _read_coarse(
         fit.require_photo(encoded.b[level], b_j)
     # As the model that made it showed it; that may have been a smaller or a larger one.
     then = request.level or level
-    if not 1 <= then <= bundle.MOST_LEVELS:
-        raise LapcvaeError(f"The painting says that it was made at level {then}.", "Make the coarse picture again.")
+    if not (1 <= then <= bundle.MOST_LEVELS and b_j.shape[0] << then <= bundle.LARGEST_SIZE):
+        raise LapcvaeError(
+            f"The painting says that its {b_j.shape[0]} cells were level {then}: no model is as large.",
+            "Make the coarse picture again.",
+        )
     shown = shown_picture(b_j.tobytes(), then, painting.style, frame, box, b_j.shape[0] << then, rgba.dtype.str)
     if request.photo.format.colour == "Y" and np.ptp(b_j, axis=2).max() > 1e-3:
         shown = _gray(host, shown)
@@ -465,78 +452,3 @@ def _paint(
     change = pyramid.reduce(np.where(cover[:, :, None] > 0, difference, 0).astype(np.float32), level)
     cells = erased.reshape(n, 1 << level, n, 1 << level).mean((1, 3))
     return edit.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque)
-
-
-class Canvas:
-    """The photo's own pixels over the box that an edit can change: the mask M there, and variants put into it."""
-
-    def __init__(self, engine: Engine, host: Host, request: EditRequest, plan: edit.Plan):
-        self.engine, self.host, self.request, self.plan = engine, host, request, plan
-        size, frame, photo = engine.bundle.size, request.frame, request.photo
-        self.enlargement = frame.side / size
-        m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size, (1 << plan.paint.level) / 2)
-        cell = self.enlargement * (1 << plan.paint.level)
-        self.box = compose.box_of(m, frame, photo.size, margin=cell)
-        self.dtype = compose.DTYPES[photo.format.dtype]
-        if self.box.empty:
-            self.mask = np.zeros((0, 0), np.float32)
-            return
-        self.warp = compose.WarpUp(frame, size, self.box)
-        self.mask = np.clip(self.warp.linear_plane(m[:, :, None]), 0, 1)
-        # Within float rounding of the painted part's edge, M is 1, and where nothing reaches, exactly 0.
-        self.mask[self.mask > 1 - 1e-5] = 1
-        self.mask[self.mask < 1e-5] = 0
-        if not compose.is_upright(frame):
-            self.mask *= compose.inside_square(frame, self.box)
-        if request.selection:
-            wanted = _checked(host.pixels("selection", self.box), self.box, 1)
-            self.mask *= compose.to_float(wanted)[:, :, 0]
-        self._read_photo()
-
-    def _read_photo(self) -> None:
-        """The photo over the box, and what is to take the place of its fine detail where the content changes."""
-        pixels = _checked(self.host.pixels("photo", self.box), self.box, self.request.photo.format.channels)
-        colours = self.request.photo.format.colour_channels
-        self.native, self.alpha = pixels, pixels[:, :, colours:]
-        # In units of the native type from here on: one multiplication less per pixel and variant.
-        self.scale = compose.full_scale(self.dtype)
-        # Colour by colour, C x H x W.
-        self.photo = np.ascontiguousarray(pixels[:, :, :colours].transpose(2, 0, 1), np.float32)
-        self.b_0 = self._to_photo(self.plan.encoded.b[0])
-        seen = self.warp.planes(self.b_0 * self.scale)
-        self.detail, self.texture = self.photo - seen, None
-        if self.request.settings.texture and self.enlargement > 1:
-            detail = np.stack(self.detail, axis=2)
-            self.texture = Texture(self.request.frame, self.box, detail, self.b_0, self.request.settings.seed)
-
-    def _to_photo(self, picture: np.ndarray) -> np.ndarray:
-        return from_array(self.host.colours("photo", to_array(picture.astype(np.float32))))
-
-    def prepared(self) -> Prepared:
-        provider = self.engine.provider
-        mask = compose.to_native(self.mask, compose.DTYPES[self.request.mask_dtype])
-        return Prepared(self.box, to_array(mask), self.plan.paint.level, self.enlargement, self.engine.bundle.name,
-                        self.engine.bundle.hash, provider.name, provider.reason)  # fmt: skip
-
-    def convert(self, picture: np.ndarray) -> np.ndarray:
-        """A variant at the model's size in the photo's own space."""
-        return picture if self.box.empty else self._to_photo(picture)
-
-    def pixels(self, index: int, native: np.ndarray) -> np.ndarray:
-        """Variant `index` over the box in the photo's own format: H x W x channels."""
-        if self.box.empty:
-            return np.zeros((0, 0, self.request.photo.format.channels), self.dtype)
-        change = native - self.b_0
-        if not change.any():
-            return self.native
-        out = self.warp.planes(change * self.scale)
-        out += self.photo
-        gone = np.maximum(compose.fade(change), self.plan.anew)
-        other = -self.detail
-        if self.texture is not None:
-            other += self.texture(index, native, gone[:, :, 0], compose.structure_gone(change)).transpose(2, 0, 1)
-        other *= self.warp.linear_plane(gone)
-        out += other
-        if self.dtype.kind == "u":
-            np.clip(np.rint(out, out=out), 0, self.scale, out=out)
-        return np.stack([*out.astype(self.dtype), *self.alpha.transpose(2, 0, 1)], axis=2)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from . import noise, pyramid
+from . import compose, noise, pyramid
+from .compose import mean_colour
 from .protocol.geometry import Box, Frame
 
 # The picture is looked at with this many pixels a side, at most; in these: the side of a block, and how far its
@@ -45,7 +46,7 @@ PLACE = 2
 class Texture:
     """The photo's detail over a box, to be taken from one place to another.
 
-    `detail`: H x W x C over `box`, the photo less what the model sees of it; `b_0`: S x S x C, the latter at the model's
+    `detail`: C x H x W over `box`, the photo less what the model sees of it; `b_0`: S x S x C, the latter at the model's
     size, full scale 1.
     """
 
@@ -56,7 +57,7 @@ class Texture:
         self.size = b_0.shape[0]
         self.blocks = -(-self.size // BLOCK)
         self.centres = np.minimum(np.arange(self.blocks) * BLOCK + BLOCK // 2, self.size - 1)
-        self.seen, self.light = _surroundings(b_0), _mean(b_0)
+        self.seen, self.light = _surroundings(b_0), mean_colour(b_0)
         # Photo pixels a step along the model's rows and columns: (x, y) a column and (x, y) a row.
         a, b, _, d, e, _ = frame.matrix(self.size)
         self.step = np.array([[a, d], [b, e]])
@@ -73,7 +74,7 @@ class Texture:
         return (x < reach[0]) | (y < reach[1]) | (x >= box.width - reach[0]) | (y >= box.height - reach[1])
 
     def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        """Detail for variant `index`, H x W x C. `picture`: S x S x C, full scale 1; `new`: S x S, above 0 where it is new;
+        """Detail for variant `index`, C x H x W. `picture`: S x S x C, full scale 1; `new`: S x S, above 0 where it is new;
         `removed`: S x S, 0..1, how much of the photo's structure goes there.
         """
         shifts = np.zeros((self.blocks, self.blocks, 2), np.int64)
@@ -87,7 +88,7 @@ class Texture:
             wanted = _surroundings(picture)[at[:, 0], at[:, 1]]
             place = self._search(index, wanted, at, blocks, removed)
             shifts[blocks] = place - at
-            light = _mean(picture)[at[:, 0], at[:, 1]] + LEAST_LIGHT
+            light = mean_colour(picture)[at[:, 0], at[:, 1]] + LEAST_LIGHT
             unlike = np.square(wanted - self.seen[place[:, 0], place[:, 1]])[:, PLACE + self.colours :].sum(1)
             gain = np.clip(light / (self.light[place[:, 0], place[:, 1]] + LEAST_LIGHT), *GAINS)
             gains[blocks] = gain * np.exp(-unlike / ALIKE)
@@ -125,10 +126,10 @@ class Texture:
         return place
 
     def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
-        height, width, channels = self.detail.shape
+        channels, height, width = self.detail.shape
         # Rows and columns of the model to x and y of the photo, in whole pixels.
         across = np.rint(shifts[:, :, ::-1] @ self.step).astype(np.int64).reshape(-1, 2)
-        gains, flat = gains.reshape(-1, 1), self.detail.reshape(-1, channels)
+        gains, flat = gains.ravel(), self.detail.reshape(channels, -1)
         out = np.empty_like(self.detail)
         columns = np.arange(width)
         for top in range(0, height, STRIP):
@@ -136,12 +137,8 @@ class Texture:
             rows = np.arange(top, top + len(block))[:, None]
             y = np.clip(rows + across[block, 1], 0, height - 1)
             x = np.clip(columns + across[block, 0], 0, width - 1)
-            out[top : top + STRIP] = flat[y * width + x] * gains[block]
+            np.multiply(flat[:, y * width + x], gains[block], out=out[:, top : top + STRIP])
         return out
-
-
-def _mean(picture: np.ndarray) -> np.ndarray:
-    return picture.mean(2, dtype=np.float32)
 
 
 def _surroundings(picture: np.ndarray) -> np.ndarray:
@@ -152,10 +149,10 @@ def _surroundings(picture: np.ndarray) -> np.ndarray:
     """
     padded = np.pad(picture, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="edge")
     side, size, channels = 2 * RADIUS + 1, picture.shape[0], picture.shape[2]
-    light = _mean(padded)
+    light = mean_colour(padded)
     parts = [light[i : i + size, j : j + size] for i in range(side) for j in range(side)]
     mean = sum(padded[i : i + size, j : j + size] for i in range(side) for j in range(side)) / side**2
-    structure = (np.stack(parts, axis=2) - _mean(mean)[:, :, None]) / side
+    structure = (np.stack(parts, axis=2) - mean_colour(mean)[:, :, None]) / side
     where = np.stack(np.mgrid[:size, :size], axis=2) * np.sqrt(NEARER) / size
     return np.concatenate([where, mean * np.sqrt(COLOUR / channels), structure], axis=2).astype(np.float32)
 
@@ -181,14 +178,10 @@ def _any_in_block(mask: np.ndarray, blocks: int) -> np.ndarray:
 
 def _block_map(frame: Frame, box: Box, size: int, blocks: int, seed: int) -> np.ndarray:
     """Which block each photo pixel of the box belongs to, H x W; beyond the square the nearest one."""
-    a, b, c, d, e, f = frame.matrix(size)
-    determinant = a * e - b * d
-    x = np.arange(box.width, dtype=np.float32)[None, :] + np.float32(0.5 + box.x - c)
-    y = np.arange(box.height, dtype=np.float32)[:, None] + np.float32(0.5 + box.y - f)
+    columns, rows = compose.places_in_square(frame, box, size)
     found = np.zeros((box.height, box.width), np.int32)
-    for which, (along_x, along_y) in enumerate(((-d, a), (e, -b))):
-        at = (along_x / determinant) * x + (along_y / determinant) * y
-        at += WANDER * BLOCK * _wandering(box.height, box.width, size / frame.side, seed, which)
+    for which, at in enumerate((rows, columns)):
+        at = at + WANDER * BLOCK * _wandering(box.height, box.width, size / frame.side, seed, which)
         found *= blocks
         found += np.clip(at / BLOCK, 0, blocks - 1).astype(np.int32)
     return found

@@ -281,6 +281,20 @@ def test_a_graph_with_an_operator_of_its_own(folder):
     assert "onnxruntime refuses" in refused_graph(folder, "encode_0.onnx")
 
 
+def test_a_step_that_cuts_through_latents(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["levels"][0]["step"] = 1
+    manifest["levels"][1]["step"] = 8
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="level 0 cannot be cut at every 1 pixels"):
+        open_bundle(folder)
+    manifest["levels"][0]["step"] = 4
+    manifest["levels"][2]["step"] = 8
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="level 2 cannot be cut"):
+        open_bundle(folder)
+
+
 # --- finding ---
 
 

@@ -69,7 +69,8 @@ def test_a_model_that_is_broken_or_another_one_is_not_chosen(tmp_path):
     manifest = tmp_path / toy.LARGER / "manifest.json"
     whole = json.loads(manifest.read_text())
     assert bundle.fitting(1000, tmp_path).name == toy.LARGER
-    for broken in ("{", json.dumps(whole | {"extends": "another"}), json.dumps(whole | {"extends": 7})):
+    fewer = whole | {"levels": whole["levels"][1:]}
+    for broken in ("{", *(json.dumps(m) for m in (whole | {"extends": "another"}, fewer, whole | {"extends": 7}))):
         manifest.write_text(broken)
         assert bundle.fitting(1000, tmp_path).name == toy.NAME
     with pytest.raises(LapcvaeError, match="extends"):
@@ -126,3 +127,13 @@ class Recording:
         x = self._engine.decode(k, *arguments)
         self._calls.append((k, x.shape[:2]))
         return x
+
+
+@pytest.mark.parametrize("level", [9, 10, 11])
+def test_a_painting_that_claims_to_be_huge_is_refused_before_it_is_enlarged(served, monkeypatch, level):
+    photo, frame = photo_of(), Frame(100, 90, 128)
+    file = coarse_file(served, photo, frame, 2, side=128)
+    painting = CoarseOverPhoto(file, file.shown())
+    monkeypatch.setattr(service, "show", lambda *_: pytest.fail("it was enlarged"))
+    with pytest.raises(LapcvaeError, match="no model is as large"):
+        edited(served, frame, level, toy.NAME, painting, photo)

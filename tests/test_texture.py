@@ -14,6 +14,17 @@ BOX = Box(0, 0, 256, 256)
 NOTHING = np.zeros((SIZE, SIZE), np.float32)
 
 
+class Texture:
+    """`texture.Texture` with detail H x W x C."""
+
+    def __init__(self, frame, box, detail, b_0, seed):
+        self.made = texture.Texture(frame, box, np.ascontiguousarray(detail.transpose(2, 0, 1)), b_0, seed)
+        self.size = self.made.size
+
+    def __call__(self, *arguments):
+        return self.made(*arguments).transpose(1, 2, 0)
+
+
 def halves(frame: Frame = UPRIGHT):
     """A picture that is dark on the left and light on the right, with coarse stripes there and fine ones here."""
     b_0 = np.full((SIZE, SIZE, 3), 0.2, np.float32)
@@ -21,7 +32,7 @@ def halves(frame: Frame = UPRIGHT):
     x = np.arange(256)
     stripes = np.where(x < 128, np.where(x // 4 % 2, 9, -9), np.where(x % 2, 3, -3))
     detail = np.broadcast_to(stripes[None, :, None], (256, 256, 3)).astype(np.float32).copy()
-    return texture.Texture(frame, BOX, detail, b_0, 5), detail, b_0
+    return Texture(frame, BOX, detail, b_0, 5), detail, b_0
 
 
 def test_where_nothing_is_new_the_detail_is_the_photos_own():
@@ -64,7 +75,7 @@ def test_what_is_removed_gives_its_detail_to_nobody():
     b_0[:, 30:34] = 0.1
     detail = np.ones((256, 256, 3), np.float32)
     detail[:, 4 * 30 : 4 * 34] = 50
-    made = texture.Texture(UPRIGHT, BOX, detail, b_0, 5)
+    made = Texture(UPRIGHT, BOX, detail, b_0, 5)
     picture = np.full_like(b_0, 0.5)
     change = picture - b_0
     new = (compose.fade(change)[:, :, 0] > 0).astype(np.float32)
@@ -89,8 +100,8 @@ def test_a_seed_is_one_texture_and_variants_differ(frame):
     detail = random.standard_normal((256, 256, 3)).astype(np.float32)
     b_0 = np.repeat(random.random((SIZE, SIZE, 1), np.float32), 3, axis=2)
     picture = random.random(b_0.shape, np.float32)
-    first = texture.Texture(frame, BOX, detail, b_0, 1)
-    again, other = texture.Texture(frame, BOX, detail, b_0, 1), texture.Texture(frame, BOX, detail, b_0, 2)
+    first = Texture(frame, BOX, detail, b_0, 1)
+    again, other = Texture(frame, BOX, detail, b_0, 1), Texture(frame, BOX, detail, b_0, 2)
     made = first(0, picture, NOTHING + 1, NOTHING)
     assert np.array_equal(made, again(0, picture, NOTHING + 1, NOTHING))
     for unlike in (first(1, picture, NOTHING + 1, NOTHING), other(0, picture, NOTHING + 1, NOTHING)):
@@ -102,7 +113,7 @@ def test_a_turned_frame_takes_the_detail_from_the_same_place_of_the_photo():
     x, y = np.meshgrid(np.arange(256), np.arange(256))
     detail = np.where(x < 128, 9, 3)[:, :, None].astype(np.float32)
     b_0 = compose.warp_down(np.where(x < 128, 0.2, 0.8)[:, :, None].astype(np.float32), BOX, TURNED, SIZE)
-    made = texture.Texture(TURNED, BOX, detail, b_0, 3)
+    made = Texture(TURNED, BOX, detail, b_0, 3)
     picture, new = b_0.copy(), NOTHING.copy()
     rows, columns = np.nonzero(b_0[:, :, 0] > 0.7)
     middle = int(rows.mean()), int(columns.mean())
@@ -117,7 +128,7 @@ def test_a_turned_frame_takes_the_detail_from_the_same_place_of_the_photo():
 def test_a_larger_model_is_looked_at_reduced():
     made, detail, b_0 = halves()
     large = np.repeat(np.repeat(b_0, 4, 0), 4, 1)
-    over = texture.Texture(UPRIGHT, BOX, detail, large, 5)
+    over = Texture(UPRIGHT, BOX, detail, large, 5)
     assert over.size == texture.LARGEST < len(large)
     new = np.zeros((256, 256), np.float32)
     assert np.array_equal(over(0, large, new, new), detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import gi
@@ -42,6 +43,24 @@ def show_icon(window: Gtk.Window) -> None:
     # Where nothing can read SVG, GIMP's own icon stays.
     with contextlib.suppress(GLib.Error):
         window.set_icon_from_file(str(ICON))
+
+
+class Filling:
+    """True while the program sets widgets: `with filling():`. Their signals mean nothing then."""
+
+    def __init__(self):
+        self._now = False
+
+    def __bool__(self) -> bool:
+        return self._now
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        was, self._now = self._now, True
+        try:
+            yield
+        finally:
+            self._now = was
 
 
 def text(words: str = "", width: int = 0) -> Gtk.Label:

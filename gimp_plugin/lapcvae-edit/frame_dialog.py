@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from collections.abc import Callable
 
@@ -74,7 +73,7 @@ class FrameDialog:
         self._looked_in: Box | None = None
         # The frame that the note below the settings speaks of, if it does.
         self._noted: Frame | None = None
-        self._filling = False
+        self._filling = dialogs.Filling()
         self._dialog, box = dialogs.dialog(
             NAME,
             _("Make Coarse Layer"),
@@ -309,7 +308,7 @@ class FrameDialog:
             self._bar.hide()
         if self._noted not in (None, frame):
             self._note("")
-        with self._filled():
+        with self._filling():
             for spin, value in zip(self._spins, (frame.cx, frame.cy, frame.side, frame.angle)):
                 spin.set_value(value)
             self._place.set_active(self._canvas.clicked is not None)
@@ -333,15 +332,6 @@ class FrameDialog:
         self._state_text.set_text(words)
         self._spinner.set_visible(waiting)
         self._state.set_visible(bool(words))
-
-    @contextlib.contextmanager
-    def _filled(self):
-        """Widgets are set by the program inside, so their signals mean nothing."""
-        was, self._filling = self._filling, True
-        try:
-            yield
-        finally:
-            self._filling = was
 
     # --- the worker ---
 
@@ -406,7 +396,7 @@ class FrameDialog:
         return self._canvas.in_hand or typing or self._canvas.frame != self._first
 
     def _look_for_faces(self, region: Box | None, by_hand: bool) -> None:
-        picture, box = layers.reduced(self._photo, LARGEST_LOOK)
+        picture, box = layers.reduced(self._photo, region, LARGEST_LOOK)
         request = FindRequest(picture, box, region, self._present_model().name, LEAST_SURE)
         self._looked_in, self._looking, self._by_hand = region, True, by_hand
         self._ask(_("Looking for a face"), request, None, self._found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,7 +37,7 @@ class LayerPanel(Gtk.Box):
         self.choice = remembered
         self._changed, self._another_model = changed, another_model
         self._models: dict[str, Model] = {}
-        self._filling = False
+        self._filling = dialogs.Filling()
         self._model = named(Gtk.ComboBoxText(), "model")
         self._level = named(Gtk.ComboBoxText(), "level")
         self._level.set_tooltip_text(_("How many coarse cells lie across the frame"))
@@ -83,7 +82,7 @@ class LayerPanel(Gtk.Box):
 
     def offer(self, found: dict[str, Model], default: str) -> None:
         self._models = found
-        with self._filled():
+        with self._filling():
             for model in found.values():
                 self._model.append(model.name, model.title)
             self._model.set_active_id(self.choice.model if self.choice.model in found else default)
@@ -96,7 +95,7 @@ class LayerPanel(Gtk.Box):
         self._facts.set_text("\n\n".join(lines))
 
     def _fill_levels(self) -> None:
-        with self._filled():
+        with self._filling():
             self._level.remove_all()
             self._level.append("0", BY_BRUSH)
             for level in range(self.model.K, 0, -1):
@@ -117,15 +116,6 @@ class LayerPanel(Gtk.Box):
         level = int(self._level.get_active_id() or self.choice.level)
         self.choice = Choice(level, style, model, self._source.get_active_id())
         self._changed()
-
-    @contextlib.contextmanager
-    def _filled(self):
-        """Widgets are set by the program inside, so their signals mean nothing."""
-        was, self._filling = self._filling, True
-        try:
-            yield
-        finally:
-            self._filling = was
 
 
 def _cells(n: int) -> str:

@@ -97,11 +97,17 @@ def read_srgb(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:
     return _by_tables(tables, native, SRGB_ALPHA["f4"], name, dtype, to_srgb=True)
 
 
-def reduced(layer: Gimp.Layer, most: int) -> tuple[Array, Box]:
-    """H x W x 3 u1 sRGB of the whole layer, at most `most` pixels a side, and the box (all of the layer) that it shows."""
+def reduced(layer: Gimp.Layer, part: Box | None, most: int) -> tuple[Array, Box]:
+    """H x W x 3 u1 sRGB, at most `most` pixels a side, and the box of the layer that it shows.
+
+    That is the part with its surroundings, as much again to every side; without one the whole layer.
+    """
     box = Box(0, 0, layer.get_width(), layer.get_height())
+    if part:
+        room = max(part.width, part.height)
+        box = box.intersection(Box(part.x - room, part.y - room, part.width + 2 * room, part.height + 2 * room))
     scale = min(1.0, most / max(box.width, box.height))
-    small = Box(0, 0, max(1, int(box.width * scale)), max(1, int(box.height * scale)))
+    small = Box(int(box.x * scale), int(box.y * scale), max(1, int(box.width * scale)), max(1, int(box.height * scale)))
     data = layer.get_buffer().get(_rectangle(small), scale, "R'G'B' u8", Gegl.AbyssPolicy.CLAMP)
     return Array("u1", (small.height, small.width, 3), data), box
 

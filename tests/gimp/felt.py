@@ -75,8 +75,9 @@ def measured(name: str, folder: Path) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("gimp", nargs="*", choices=[*SUITES, []], default=[], help="which GIMP (default: all)")
-    for name in parser.parse_args().gimp or SUITES:
+    parser.add_argument("gimp", nargs="?", choices=SUITES, help="which GIMP (default: all)")
+    chosen = parser.parse_args().gimp
+    for name in [chosen] if chosen else SUITES:
         with tempfile.TemporaryDirectory() as folder:
             table = measured(name, Path(folder))
         fresh = next(iter(table.values()))
