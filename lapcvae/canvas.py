@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import compose, edit
+from . import compose, edit, texture
 from .engine import Engine
 from .protocol.host import Host
 from .protocol.messages import EditRequest, Prepared
-from .texture import Texture
 
 
 class Canvas:
@@ -49,8 +48,9 @@ class Canvas:
         self.b_0 = self._to_photo(self.plan.encoded.b[0])
         seen = self.warp.planes(self.b_0 * self.scale)
         self.detail, self.texture = self.photo - seen, None
-        if self.request.settings.texture and self.enlargement > 1:
-            self.texture = Texture(self.request.frame, self.box, self.detail, self.b_0, self.request.settings.seed)
+        if self.request.settings.texture and self.enlargement >= texture.LEAST_ENLARGED:
+            seed = self.request.settings.seed
+            self.texture = texture.Texture(self.request.frame, self.box, self.detail, self.b_0, seed, self.scale)
 
     def _to_photo(self, picture: np.ndarray) -> np.ndarray:
         return compose.from_array(self.host.colours("photo", compose.to_array(picture.astype(np.float32))))

@@ -17,6 +17,8 @@ from . import compose, noise, pyramid
 from .compose import mean_colour
 from .protocol.geometry import Box, Frame
 
+# Below half an octave there is nothing above the model's resolution but what single pixels are: copied, that is specks.
+LEAST_ENLARGED = 2**0.5
 # The picture is looked at with this many pixels a side, at most; in these: the side of a block, and how far its
 # surroundings reach.
 LARGEST = 128
@@ -31,6 +33,8 @@ NEARER = 0.4
 OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.2
 # What a place beside the neighbour's may be worse: a texture is copied in patches, or one mole would be at every block.
 COHERENT = 0.01
+# What the mean square of its detail costs: of places that look alike, one with a mole or a glint is the wrong one.
+STRONG = 10.0
 # Squared difference of structure beyond which a place is too unlike to give its detail; what lies outside the box costs.
 ALIKE, OUTSIDE = 0.01, 1e3
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
@@ -46,11 +50,11 @@ PLACE = 2
 class Texture:
     """The photo's detail over a box, to be taken from one place to another.
 
-    `detail`: C x H x W over `box`, the photo less what the model sees of it; `b_0`: S x S x C, the latter at the model's
-    size, full scale 1.
+    `detail`: C x H x W over `box`, the photo less what the model sees of it, with its full scale; `b_0`: S x S x C, the
+    latter at the model's size, full scale 1.
     """
 
-    def __init__(self, frame: Frame, box: Box, detail: np.ndarray, b_0: np.ndarray, seed: int):
+    def __init__(self, frame: Frame, box: Box, detail: np.ndarray, b_0: np.ndarray, seed: int, full_scale: float = 1.0):
         self.detail, self.seed, self.colours = detail, seed, b_0.shape[2]
         self.levels = max(0, (b_0.shape[0] // LARGEST).bit_length() - 1)
         b_0 = pyramid.reduce(b_0, self.levels)
@@ -64,6 +68,7 @@ class Texture:
         self.block_of = _block_map(frame, box, self.size, self.blocks, seed)
         self.outside = self._outside(frame, box)
         self.places = np.argwhere(~self.outside)
+        self.strong = STRONG * self._power(full_scale)
 
     def _outside(self, frame: Frame, box: Box) -> np.ndarray:
         """Which model pixels' blocks do not lie in the box, S x S bool."""
@@ -72,6 +77,15 @@ class Texture:
         x, y = a * (columns + 0.5) + b * (rows + 0.5) + c - box.x, d * (columns + 0.5) + e * (rows + 0.5) + f - box.y
         reach = (0.5 + WANDER) * BLOCK * np.abs(self.step).sum(0)
         return (x < reach[0]) | (y < reach[1]) | (x >= box.width - reach[0]) | (y >= box.height - reach[1])
+
+    def _power(self, full_scale: float) -> np.ndarray:
+        """The mean square of the detail in the block around each model pixel, full scale 1, S x S."""
+        squares = np.square(self.detail).mean(0).ravel() / full_scale**2
+        block = self.block_of.ravel()
+        count = np.bincount(block, minlength=self.blocks**2)
+        power = np.bincount(block, squares, self.blocks**2) / np.maximum(count, 1)
+        of = np.arange(self.size) // BLOCK
+        return power.reshape(self.blocks, self.blocks)[of[:, None], of].astype(np.float32)
 
     def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray) -> np.ndarray:
         """Detail for variant `index`, C x H x W. `picture`: S x S x C, full scale 1; `new`: S x S, above 0 where it is new;
@@ -96,7 +110,7 @@ class Texture:
 
     def _search(self, index: int, wanted: np.ndarray, at: np.ndarray, blocks: tuple, removed: np.ndarray) -> np.ndarray:
         """For every wanted block (N surroundings, at N x 2 model pixels) the place to take its detail from, N x 2."""
-        unfit = np.where(self.outside, OUTSIDE, REMOVED * removed)
+        unfit = np.where(self.outside, OUTSIDE, REMOVED * removed + self.strong)
         order = np.argsort(noise.gaussian((len(self.places),), "places", self.seed, index))[:PLACES]
         places = self.places[order]
         costs = _squares(wanted, self.seen[places[:, 0], places[:, 1]]) + OWN + unfit[places[:, 0], places[:, 1]]

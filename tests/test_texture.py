@@ -18,7 +18,7 @@ class Texture:
     """`texture.Texture` with detail H x W x C."""
 
     def __init__(self, frame, box, detail, b_0, seed):
-        self.made = texture.Texture(frame, box, np.ascontiguousarray(detail.transpose(2, 0, 1)), b_0, seed)
+        self.made = texture.Texture(frame, box, np.ascontiguousarray(detail.transpose(2, 0, 1)), b_0, seed, 255)
         self.size = self.made.size
 
     def __call__(self, *arguments):
@@ -83,6 +83,19 @@ def test_what_is_removed_gives_its_detail_to_nobody():
     found = made(0, picture, new, compose.structure_gone(change))
     gone = found[32:224, 4 * 30 : 4 * 34]
     assert 0.5 < gone.min() and gone.max() <= texture.GAINS[1]
+
+
+def test_of_places_that_look_alike_one_with_a_glint_is_not_taken():
+    b_0 = np.full((SIZE, SIZE, 3), 0.5, np.float32)
+    detail = np.ones((256, 256, 3), np.float32)
+    detail[::16] = 120
+    detail[:, 128:] = 1
+    made = Texture(UPRIGHT, BOX, detail, b_0, 5)
+    picture = b_0.copy()
+    picture[16:48, 4:28] = 0.3  # new, as everything around it but darker, and its own detail is that with the glints
+    new = (picture[:, :, 0] < 0.5).astype(np.float32)
+    found = made(0, picture, new, new)
+    assert np.percentile(found[80:176, 32:96], 95) < 2
 
 
 def test_a_place_that_is_too_unlike_gives_little():
