@@ -140,6 +140,37 @@ def test_samples_of_a_step_are_two_more_copies_and_leave_the_reconstruction_as_i
     assert all(p.grad is not None for p in net.decoders[0].priors.parameters())
 
 
+def test_samples_down_the_whole_chain_keep_the_coarsest_picture_and_each_level_answers_for_the_finer_ones():
+    net = small.alive(LapCVAE(TOY)).train()
+    x = torch.rand(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    b = pyramid.gaussians(x, 2)
+    results = Step(net, Mix(1, 0), (0, 1), draws=True, whole_chain=True)(x, torch.Generator().manual_seed(1))
+    for k in (0, 1):
+        drawn = results[k].drawn
+        assert torch.equal(drawn.truth, b[k])
+        torch.testing.assert_close(pyramid.reduce(drawn.samples, 2 - k), torch.cat([b[2], b[2]]), atol=1e-5, rtol=0)
+    first, second = results[0].drawn.samples.chunk(2)
+    assert (first - second).abs().amax((1, 2, 3)).min() > 0
+    results[0].score.backward()
+    for k in (0, 1):
+        assert all(p.grad is not None and p.grad.any() for p in net.decoders[k].priors.parameters())
+        assert all(p.grad is None for p in net.encoders[k].parameters())
+
+
+def test_a_level_that_is_not_trained_only_draws_what_the_finer_ones_sample_for():
+    net = small.alive(LapCVAE(TOY)).train()
+    step = Step(net, Mix(1, 0), (0,), draws=True, whole_chain=True)
+    results = step(torch.rand(4, 3, SIZE, SIZE), torch.Generator().manual_seed(1))
+    assert list(results) == [0]
+    results[0].score.backward()
+    assert all(p.grad is None for k in (1, 2) for p in net.level(k).parameters())
+
+
+def test_samples_down_the_whole_chain_are_not_crops():
+    with pytest.raises(LapcvaeError, match="whole pictures"):
+        small.preset(small.LARGER, crop=16, whole_chain=True)
+
+
 def _adversary(weight=0.5):
     torch.manual_seed(0)
     net = small.alive(LapCVAE(TOY)).train()
@@ -152,7 +183,7 @@ def test_the_discriminators_gradient_has_the_share_that_was_asked_for():
     adversary, net, results = _adversary(0.5)
     drawn = results[0].drawn
     other = negative_elbo(results[0], 1.0, 1.0)
-    fooling = adversary.fooling(0, drawn.samples[:8], drawn.u, other)
+    fooling = adversary.fooling(0, drawn.samples[:8], other)
     of_other, of_this = (
         torch.autograd.grad(loss, net.decoders[0].last.weight, retain_graph=True)[0].norm() for loss in (other, fooling)
     )
@@ -167,7 +198,7 @@ def test_a_discriminator_learns_to_tell_samples_from_pictures():
     samples = drawn.samples.detach()
     losses = []
     for _ in range(30):
-        loss = adversary.learn(1, samples, drawn.truth, drawn.u)
+        loss = adversary.learn(1, samples, drawn.truth)
         adversary.optimizer.zero_grad()
         loss.backward()
         adversary.optimizer.step()

@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--perceptual", type=float, help="weight of the VGG term on reconstructions")
     train.add_argument("--calibration", type=float, help="weight of the energy score of samples")
     train.add_argument("--adversarial", type=float, help="weight of the discriminators of samples")
+    train.add_argument("--whole-chain", action="store_true", default=None,
+                       help="draw those samples down the whole chain, from the coarsest level on")  # fmt: skip
     train.add_argument("--kl-warm-up", type=int, help="over how many images the KL's weight rises; 0: none")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--threads", type=int, default=0, help="0: all")
@@ -96,7 +98,7 @@ def _changed(preset, args: argparse.Namespace):
     preset = loop.override(
         preset, images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay=args.decay,
         only_levels=levels, perceptual=args.perceptual, kl_warm_up_images=args.kl_warm_up,
-        calibration=args.calibration, adversarial=args.adversarial,
+        calibration=args.calibration, adversarial=args.adversarial, whole_chain=args.whole_chain,
     )  # fmt: skip
     if args.own_chain is not None:
         mix = dataclasses.replace(preset.mix, own_chain=args.own_chain, true=max(0.0, 0.8 - args.own_chain))

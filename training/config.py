@@ -132,6 +132,9 @@ class Optimisation:
     calibration: float = 0.0
     # Share of the gradient that a discriminator of samples has, against all else (0: none); after calibration.
     adversarial: float = 0.0
+    # Whether those samples are drawn down the whole chain, from the true coarsest picture on, and the gradient goes up it:
+    # each level answers for what the finer ones make of its samples. Otherwise each level samples for its own conditions.
+    whole_chain: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ class Preset:
     def __post_init__(self):
         _require(self.stored in (1, 2), "Pictures are kept at once or twice the model's size.")
         crop = self.optimisation.crop
+        _require(not (crop and self.optimisation.whole_chain), "Samples down the whole chain are whole pictures, not crops.")
         for k, level in enumerate(self.model.levels):
             if not 0 < crop < self.model.level_size(k):
                 continue

@@ -62,7 +62,7 @@ class Trainer:
         )  # fmt: skip
         self.step, self.skipped = 0, 0
         self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0,
-                            o.crop)  # fmt: skip
+                            o.crop, o.whole_chain)  # fmt: skip
         self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device, o.crop) if o.adversarial else None
         self.in_the_loss = _in_the_loss(run)
 
@@ -111,13 +111,13 @@ class Trainer:
         if self.adversary and r.drawn:
             # One of the two samples: the other one is there for the score.
             count = len(r.drawn.truth)
-            loss = loss + self.adversary.fooling(k, r.drawn.samples[:count], r.drawn.u, loss)
+            loss = loss + self.adversary.fooling(k, r.drawn.samples[:count], loss)
         return loss
 
     def _learn_to_judge(self, results: dict[int, LevelResult]) -> float:
         with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
             drawn = {k: r.drawn for k, r in results.items() if r.drawn}
-            loss = sum(self.adversary.learn(k, d.samples, d.truth, d.u) for k, d in drawn.items())
+            loss = sum(self.adversary.learn(k, d.samples, d.truth) for k, d in drawn.items())
         self.adversary.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._mean_over_processes(self.adversary.judges.parameters())

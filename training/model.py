@@ -251,6 +251,16 @@ class PosteriorAndTwoSamples(Draw):
         return torch.cat([q.sample(self.eps[index][:count]), sampled[count:]])
 
 
+class FromPrior(Draw):
+    """z ~ p."""
+
+    def __init__(self, eps: list[torch.Tensor]):
+        self.eps = eps
+
+    def __call__(self, index, prior):
+        return prior.sample(self.eps[index])
+
+
 class Mixed(Draw):
     """The edit: z = mask (mu_p + T sigma_p eps) + (1 - mask) z_photo."""
 

@@ -3,7 +3,7 @@
 The condition of level k is a mix of the true b_{k+1}, the model's own chain (without gradient) and corrupted coarse
 pictures; the target is always b_k - u(what was given). The objective is, per level, the Gaussian log-likelihood with its
 closed-form scale plus `lambda_k` times the KL, both as sums over the picture and the latents. Calibration adds the energy
-score of two samples from the prior.
+score of two samples from the priors: of each level for its own conditions, or down the whole chain from the coarsest one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from . import corrupt, pyramid
 from .config import Mix, crop_step
 from .energy_score import log_energy_score
 from .lpips import LPIPS
-from .model import DiagonalGaussian, FromPosterior, LapCVAE, PosteriorAndTwoSamples
+from .model import DiagonalGaussian, FromPosterior, FromPrior, LapCVAE, PosteriorAndTwoSamples
 
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
@@ -49,11 +49,14 @@ class LevelResult:
 
 @dataclass
 class Drawn:
-    """Two samples a condition from the priors (2N), the N true pictures, and what they were drawn for."""
+    """Two samples a condition from the priors (2N), and the N true pictures."""
 
     samples: torch.Tensor
     truth: torch.Tensor
-    u: torch.Tensor
+
+    @property
+    def score(self) -> torch.Tensor:
+        return log_energy_score(*self.samples.chunk(2), self.truth)
 
 
 def optimal_nll(squared: torch.Tensor, crude: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,9 +81,11 @@ class Step:
     """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
 
     def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None,
-                 draws: bool = False, crop: int = 0):  # fmt: skip
-        """`draws`: whether samples from the priors are made and scored too; `crop`: as `config.Optimisation.crop`."""
-        self.net, self.mix, self.levels, self.lpips, self.draws, self.crop = net, mix, levels, lpips, draws, crop
+                 draws: bool = False, crop: int = 0, whole_chain: bool = False):  # fmt: skip
+        """`draws`: whether samples from the priors are made and scored too; `crop`, `whole_chain`: as in
+        `config.Optimisation`."""
+        self.net, self.mix, self.levels, self.lpips, self.crop = net, mix, levels, lpips, crop
+        self.draws, self.chained = draws and not whole_chain, draws and whole_chain
 
     def __call__(self, x: torch.Tensor, generator: torch.Generator) -> dict[int, LevelResult]:
         """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
@@ -91,13 +96,18 @@ class Step:
         crude = share >= self.mix.own_chain + self.mix.true
         results: dict[int, LevelResult] = {}
         given: Given | None = None
+        chain = self._start(b[K]) if self.chained else None
         for k in range(K, min(self.levels) - 1, -1):
             trained = k in self.levels
             if 0 < self.crop < b[k].shape[-1]:
                 b, given = self._cropped(k, b, given, generator)
             with torch.set_grad_enabled(trained):
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
+                if chain and k < K:
+                    chain, result.drawn = self._next(k, chain, b[k], b[K], generator)
             if trained:
+                if result.drawn:
+                    result.score = result.drawn.score
                 if k == 0 and self.lpips is not None:
                     result.perceptual = self._perceptual(result.x_k, b[0], crude, generator)
                 results[k] = result
@@ -105,6 +115,25 @@ class Step:
                 with torch.no_grad():
                     given = self._given(k, b[k], result.x_k.detach(), own, crude, given, generator)
         return results
+
+    def _start(self, b_K: torch.Tensor) -> Given:
+        """What level K - 1 samples for: the true coarsest pictures, twice (2N)."""
+        picture = torch.cat([b_K, b_K])
+        with torch.no_grad():
+            statistics = self.net.encode(self.net.config.K, picture)[-1].parameters
+        return Given(picture, pyramid.u(picture), None, statistics)
+
+    def _next(self, k: int, chain: Given, b_k, b_K, generator) -> tuple[Given, Drawn]:
+        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit. The gradient goes
+        up through the picture, not through what the encoder says of it."""
+        count = len(chain.u)
+        draw = FromPrior(self.net.draw_eps(k, count, generator))
+        made = self.net.decode(k, draw, count, chain.u, chain.statistics)
+        with torch.autocast(made.device.type, enabled=False):
+            x_k = pyramid.project(made.float(), torch.cat([b_K, b_K]))
+        with torch.no_grad():
+            statistics = self.net.encode(k, x_k, chain.u)[-1].parameters
+        return Given(x_k, pyramid.u(x_k), None, statistics), Drawn(x_k, b_k)
 
     def _perceptual(self, x_0: torch.Tensor, x: torch.Tensor, crude: torch.Tensor, generator) -> torch.Tensor:
         """LPIPS of a part of the reconstructions (posterior paths only: a sample has no one picture to compare with)."""
@@ -156,7 +185,7 @@ class Step:
         return self._decode(k, posterior, b_k, crude, generator, given)
 
     def _decode(self, k: int, posterior: list[DiagonalGaussian], target, crude, generator, given=None) -> LevelResult:
-        count, score, drawn = len(target), 0.0, None
+        count, drawn = len(target), None
         if given is None:
             draw = FromPosterior(posterior, self.net.draw_eps(k, count, generator, target.shape[-1]))
             x_k = self.net.decode(k, draw, count)
@@ -167,10 +196,9 @@ class Step:
             made = self.net.decode(k, draw, count, given.u, self._statistics(k, given, generator), given.trust)
             x_k = made[:count]
             if sampled:
-                drawn = Drawn(made[count:], target, given.u)
-                score = log_energy_score(*drawn.samples.chunk(2), target)
+                drawn = Drawn(made[count:], target)
         nll, mse = optimal_nll((x_k - target).square().mean((1, 2, 3)), crude)
-        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0), score=score, drawn=drawn)
+        return LevelResult(x_k, mse, nll, torch.stack(draw.kl).sum(0), drawn=drawn)
 
     def _statistics(self, k: int, given: Given, generator) -> torch.Tensor:
         """Level k+1's, but a learned null for some."""
