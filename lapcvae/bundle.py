@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .protocol.errors import LapcvaeError
+from .protocol.geometry import fitting_size
 from .protocol.paths import model_folders
 
 MANIFEST, CARD = "manifest.json", "card.md"
@@ -24,8 +25,6 @@ MOST_LEVELS = 10
 MOST_CHANNELS = 4096
 # The model that is used when none is named, with the larger ones that extend it.
 USUAL = "faces-128"
-# A face of up to this many photo pixels a model pixel is left to the smaller model.
-ENLARGED = 1.5
 
 
 class BundleError(LapcvaeError):
@@ -132,13 +131,16 @@ def find(name: str = "", shipped: Path | None = None) -> Path:
 
 
 def fitting(side: float, shipped: Path | None = None) -> Path:
-    """The folder of the usual bundle, or of the one among those that extend it which a frame of `side` photo pixels fits.
+    """The folder of the one in the usual bundle's family that a frame of `side` photo pixels fits (`fitting_size`)."""
+    found = family(shipped)
+    return found[fitting_size(side, list(found))]
 
-    That is the smallest that need not be enlarged by more than ENLARGED, else the largest.
-    """
+
+def family(shipped: Path | None = None) -> dict[int, Path]:
+    """The folders of the usual bundle and of those that extend it, by size."""
     usual = describe(find("", shipped))
-    family = sorted((size, folder) for folder in scan(shipped).values() if (size := _size_within(usual, folder)))
-    return next((folder for size, folder in family if side <= ENLARGED * size), family[-1][1])
+    sizes = ((_size_within(usual, folder), folder) for folder in scan(shipped).values())
+    return {size: folder for size, folder in sorted(sizes, reverse=True) if size}
 
 
 def _size_within(usual: Bundle, folder: Path) -> int:

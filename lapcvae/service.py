@@ -103,11 +103,19 @@ class Service:
         return {
             "version": VERSION, "protocol": PROTOCOL, "pid": os.getpid(), "threads": self.threads,
             "models": {name: _about_model(folder) for name, folder in found.items()},
-            # What an empty name stands for.
+            # What an empty name stands for, and the sizes among which it is chosen by the face's.
             "model": bundle.find("", self.models).name if found else "",
+            "family": sorted(self._family()),
             "open": [e.bundle.name for e in self._engines.values()],
             "photos_encoded": self.photos_encoded, "photos_kept": len(self._encoded),
         }  # fmt: skip
+
+    def _family(self) -> dict:
+        try:
+            return bundle.family(self.models)
+        except LapcvaeError:
+            # What is wrong is told with the model.
+            return {}
 
     def engine(self, name: str, device: str) -> Engine:
         folder = bundle.find(name, self.models)

@@ -51,6 +51,12 @@ def test_the_smallest_model_that_a_face_fits_is_chosen(served):
     assert edited(served, LARGE_FACE, 1, toy.NAME)[0].model == toy.NAME
 
 
+def test_the_family_is_told_to_who_shows_it(served, tmp_path):
+    assert served.status()["family"] == [64, 256]
+    (tmp_path / "shipped").mkdir()
+    assert service.Service(tmp_path / "shipped").status()["family"] == []
+
+
 def test_a_level_without_a_model_has_the_same_cells_whatever_is_chosen(served):
     photo = photo_of()
     for frame in (SMALL_FACE, LARGE_FACE):

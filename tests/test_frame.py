@@ -1,6 +1,7 @@
 """Placing the frame: where it is first, how the hand changes it, what is drawn. What the window does is in tests/gimp."""
 
 import cmath
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ sys.path.append(str(PROJECT / "gimp_plugin" / "lapcvae-edit"))
 import overlay  # noqa: E402
 import placing  # noqa: E402
 from placing import Model, View, dragged, from_clicked_eyes, grip_at, proposed_frame  # noqa: E402
+
+import models  # noqa: E402
 
 EYES = Eyes(0.464, 0.252)
 FACES = Model("faces-128", "Faces", 128, 3, EYES, True)
@@ -196,6 +199,26 @@ def test_consequences_are_told():
     inside = "\n".join(placing.consequences(Frame(740.0, 500.0, 200.0, 10.0), Size(1480, 1500), FACES, 1, 51.0))
     assert "repeated" not in inside and "transparent" in inside and "softer" not in inside
     assert "beside the layer" in "\n".join(placing.consequences(Frame(-500.0, 0.0, 200.0), SIZE, FACES, 1, 51.0))
+
+
+def test_consequences_tell_the_size_that_the_worker_chooses():
+    family = dataclasses.replace(FACES, name="", sizes=(128, 256))
+    for side, size in ((192, 128), (193, 256), (1000, 256)):
+        assert family.size_for(side) == size and FACES.size_for(side) == 128
+        said = "\n".join(placing.consequences(Frame(740.0, 500.0, side), Size(1480, 1500), family, 3, 51.0))
+        assert f"model {size} px" in said.replace("\N{NO-BREAK SPACE}", " ") and "16 × 16 cells" in said
+
+
+def test_the_choice_is_left_to_the_worker_where_there_are_several_sizes():
+    about = {"title": "Faces", "K": 3, "eyes": {"y": 0.464, "distance": 0.252}, "finder": True}
+    both = {"faces-128": about | {"size": 128}, "faces-256": about | {"size": 256, "K": 4}}
+    told = {"models": both, "model": "faces-128", "family": [128, 256]}
+    found, offered = models.usable(told)
+    assert offered == "" and list(found) == ["", *both]
+    assert found[""].size_for(300) == 256 and found[""].K == 3 and found["faces-256"].size_for(100) == 256
+    assert models.usable(told | {"family": [128]})[1] == "faces-128"
+    broken = told | {"models": {"faces-128": {"problem": "It is broken."}, "other": both["faces-128"]}, "family": []}
+    assert models.usable(broken)[1] == "other" and list(models.usable(broken)[0]) == ["other"]
 
 
 # --- what is drawn ---

@@ -18,7 +18,7 @@ SOURCES = {"layer": _("Photo layer only"), "visible": _("What is visible")}
 
 @dataclass(frozen=True)
 class Choice:
-    """What the dialog remembers. `level` 0: by the brush; `model` empty: the worker's own."""
+    """What the dialog remembers. `level` 0: by the brush; `model` empty: the worker chooses."""
 
     level: int
     style: str
@@ -39,6 +39,7 @@ class LayerPanel(Gtk.Box):
         self._models: dict[str, Model] = {}
         self._filling = dialogs.Filling()
         self._model = named(Gtk.ComboBoxText(), "model")
+        self._model.set_tooltip_text(_("What draws.\nAutomatic: the smallest model that is fine enough for the face."))
         self._level = named(Gtk.ComboBoxText(), "level")
         self._level.set_tooltip_text(_("How many coarse cells lie across the frame"))
         self._level.append("0", BY_BRUSH)
@@ -74,7 +75,7 @@ class LayerPanel(Gtk.Box):
     @property
     def model(self) -> Model | None:
         """The chosen one; None while the worker has not told which there are."""
-        return self._models.get(self._model.get_active_id() or "")
+        return self._models.get(self._model.get_active_id())
 
     def level(self, side: float, brush: float) -> int:
         """The chosen level, or that which the brush asks for on a frame of this side."""
@@ -112,7 +113,8 @@ class LayerPanel(Gtk.Box):
         if self._filling:
             return
         style = "smooth" if self._smooth.get_active() else "blocks"
-        model = self._model.get_active_id() or self.choice.model
+        # One alone was not chosen: that it was the only one is not to be remembered.
+        model = self._model.get_active_id() if len(self._models) > 1 else self.choice.model
         level = int(self._level.get_active_id() or self.choice.level)
         self.choice = Choice(level, style, model, self._source.get_active_id())
         self._changed()

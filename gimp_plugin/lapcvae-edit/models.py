@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from placing import Model
 from words import _
@@ -36,7 +37,10 @@ def facts(answers: list) -> dict:
 
 
 def usable(told: dict) -> tuple[dict[str, Model], str]:
-    """The models that can be used, by name, and the name of the one that is used when none is named; from `facts`."""
+    """The models that can be used, by name, and the name of the one to offer; from `facts`.
+
+    An empty name leaves the choice to the worker: by the face's size, where there are models of several sizes.
+    """
     found = told["models"]
     models = {
         name: Model(
@@ -52,4 +56,7 @@ def usable(told: dict) -> tuple[dict[str, Model], str]:
             problems[0] if problems else _("No model is installed."),
             _("Choose Filters > LapCVAE > Check Setup to see more."),
         )
-    return models, told["model"] if told["model"] in models else next(iter(models))
+    usual = models.get(told["model"])
+    if usual and len(told["family"]) > 1:
+        return {"": replace(usual, name="", title=_("Automatic"), sizes=tuple(told["family"])), **models}, ""
+    return models, usual.name if usual else next(iter(models))

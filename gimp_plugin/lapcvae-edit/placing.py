@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from words import _
 
-from lapcvae.protocol.geometry import Box, Eyes, Frame, Size
+from lapcvae.protocol.geometry import Box, Eyes, Frame, Size, fitting_size
 
 Point = tuple[float, float]
 
@@ -29,7 +29,8 @@ MOVE, TURN, CORNERS, EYES = "move", "turn", ("corner 0", "corner 1", "corner 2",
 
 @dataclass(frozen=True)
 class Model:
-    """What the dialog needs to know of a model. `eyes` is None if it is not one of faces; `finder`: it looks for them."""
+    """What the dialog needs to know of a model. `eyes` is None if it is not one of faces; `finder`: it looks for them;
+    `sizes`: those that the worker chooses from by the face's size, if it does. Cells are those of the one that is here."""
 
     name: str
     title: str
@@ -37,6 +38,11 @@ class Model:
     K: int
     eyes: Eyes | None
     finder: bool
+    sizes: tuple[int, ...] = ()
+
+    def size_for(self, side: float) -> int:
+        """The size that a frame of that side is drawn at."""
+        return fitting_size(side, self.sizes or (self.size,))
 
     def cell(self, side: float, level: int) -> float:
         """Photo pixels across one cell of the level, with a frame of that side."""
@@ -212,8 +218,8 @@ def _bearing(frame: Frame, point: Point) -> float:
 
 def consequences(frame: Frame, size: Size, model: Model, level: int, brush: float) -> list[str]:
     """What the user should know of this choice, a sentence or two a line."""
-    cell, factor = model.cell(frame.side, level), frame.side / model.size
-    n = model.size >> level
+    cell, drawn_at, n = model.cell(frame.side, level), model.size_for(frame.side), model.size >> level
+    factor = frame.side / drawn_at
     lines = [
         _("One of {n} \u00d7 {n} cells is {cell}; your brush is {brush}.").format(n=n, cell=_px(cell), brush=_px(brush))
     ]
@@ -223,7 +229,7 @@ def consequences(frame: Frame, size: Size, model: Model, level: int, brush: floa
         lines[0] += " " + _("Paint with a larger brush.")
     face, other = _("Face {side}, model {size}: \u00d7{factor:.1f}"), _("Frame {side}, model {size}: \u00d7{factor:.1f}")
     limits = face if model.eyes else other
-    lines.append(limits.format(side=_px(frame.side), size=_px(model.size), factor=factor))
+    lines.append(limits.format(side=_px(frame.side), size=_px(drawn_at), factor=factor))
     lines[-1] += _(", so results are softer than the photo.") if factor > 2 else "."
     if frame.bounds().intersection(size.box).empty:
         lines.append(_("The frame lies beside the layer. Move it onto the face."))

@@ -6,12 +6,17 @@ Pixel (i, j) covers [i, i+1) x [j, j+1), y downwards. See docs/how-it-works.md, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import LapcvaeError
 
 # Far beyond any picture; keeps products of two coordinates exact in a double and arrays allocatable.
 LARGEST_COORDINATE = 2**24
+
+
+# A model's square is enlarged up to so many times before a larger model is worth its time.
+ENLARGED = 1.5
 
 
 def _require(condition: bool, cause: str, remedy: str = "") -> None:
@@ -190,3 +195,9 @@ class Frame:
         # A hair of tolerance, so that a side of 500 does not become 501 through rounding.
         x, y = math.floor(min(xs) + 1e-6), math.floor(min(ys) + 1e-6)
         return Box(x, y, math.ceil(max(xs) - 1e-6) - x, math.ceil(max(ys) - 1e-6) - y)
+
+
+def fitting_size(side: float, sizes: Sequence[int]) -> int:
+    """Of models of these sizes (pixels), the one for a frame of `side` photo pixels: the smallest that need not be enlarged
+    by more than ENLARGED, else the largest."""
+    return min((size for size in sizes if side <= ENLARGED * size), default=max(sizes))
