@@ -15,7 +15,7 @@ from PIL import Image  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import __main__ as command_line  # noqa: E402
-from training import checkpoint, data, evaluate, lpips, metrics, pyramid  # noqa: E402
+from training import checkpoint, data, evaluate, groups, lpips, metrics, pyramid  # noqa: E402
 from training.evaluate import Evaluation  # noqa: E402
 from training.model import LapCVAE  # noqa: E402
 
@@ -140,13 +140,38 @@ def test_the_page_has_every_table_and_its_pictures(report):
     for head in ("PSNR dB", "LPIPS VGG", "C at 16 px", "1/2 to 1/4", "rate, nats"):
         assert head in page
     tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
-    assert len(tables) == 4 and all(len({line.count("|") for line in t.splitlines()}) == 1 for t in tables)
+    assert len(tables) == 5 and all(len({line.count("|") for line in t.splitlines()}) == 1 for t in tables)
     with Image.open(out / "fixed.png") as fixed, Image.open(out / "worst.png") as worst:
         assert fixed.size == (8 * 32, 16 * 32) and worst.size == (8 * 32, 12 * 32)
         # The first column is the picture itself, in the fixed order.
         first = np.asarray(fixed)[:32, :32].astype(float)
     truth = small.squares(1, 64)[0].reshape(32, 2, 32, 2, 3).mean((1, 3))
     assert np.abs(first - truth).max() <= 0.51
+
+
+def test_groups_are_the_extreme_fifths(report, folders):
+    found = report[1]["groups"]
+    fifth = round(LIMIT / 5)
+    assert all(f["reconstruction psnr"]["n"] == fifth for f in found.values())
+    x = _truth(folders)
+    light = groups.proxies(x)["light"]
+    assert light[groups.extremes(light)[0]].max() <= light[groups.extremes(light)[1]].min()
+    means = {f["reconstruction psnr"]["mean"] for f in found.values()}
+    assert len(means) > 4
+
+
+def test_proxies_measure_what_they_are_called():
+    grey = torch.full((1, 3, 64, 64), 0.4)
+    ramp = torch.linspace(0.2, 0.6, 64).expand(1, 3, 64, 64)
+    spot = grey.clone()
+    spot[:, :, 28:40, 14:22] = 0.9
+    noise = grey + 0.1 * torch.randn((1, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    dark, lit, turned, busy = (groups.proxies(x) for x in (grey - 0.2, ramp, spot, noise))
+    base = groups.proxies(grey)
+    assert float(base["light"]) == pytest.approx(0.4 * 255, abs=0.1) and dark["light"] < base["light"]
+    assert base["side"] < 0.01 and lit["side"] > 20
+    assert base["asymmetry"] < 0.01 and turned["asymmetry"] > 3 * lit["asymmetry"]
+    assert base["detail"] < 0.01 and busy["detail"] > 10
 
 
 def test_the_worst_are_by_lpips_worst_first(report):

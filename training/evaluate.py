@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import checkpoint, data, lpips, metrics, pyramid, sheets
+from . import checkpoint, data, groups, lpips, metrics, pyramid, sheets
 from .model import LapCVAE
 
 TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
@@ -31,6 +31,8 @@ TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
 USUAL_TEMPERATURE = 0.7
 SHEET_INDICES = range(16)
 WORST = 12
+# What is told of groups of pictures.
+GROUPED = ("psnr", "lpips_alexnet")
 SPLITS = ("all", "train", "val", "test")
 # The side of aligned test pictures: nothing is gained by enlarging them.
 LARGEST_READ = 256
@@ -219,6 +221,8 @@ def measure(net: LapCVAE, pictures: data.Pictures, job: Evaluation, count: int) 
         x = data.plain(pictures, net.config.size, range(start, min(count, start + job.batch))).to(job.device)
         b = pyramid.gaussians(x, net.config.K)
         against = Compared(tally, judges, x, start)
+        for name, values in groups.proxies(x).items():
+            tally.add("groups", name, values)
         reconstruction(net, against, b, data.generator_for(job.seed, start, RECONSTRUCTION))
         for i, temperature in enumerate(TEMPERATURES):
             sampling(net, against, b, temperature, data.generator_for(job.seed, start, SAMPLES + i))
@@ -235,9 +239,23 @@ def results(net: LapCVAE, tally: Tally) -> dict[str, dict[str, dict]]:
             found[section][f"calibration_{net.config.level_size(k)}px"] = ratio(*parts)
             for part in ("spread", "error"):
                 del found[section][f"{part}_{k}"]
+    del found["groups"]
     squared = found.pop("own")["squared"]["mean"]
     found["elbo"]["sigma2"] = {"mean": float(net.sigma2[0]), "ci95": None, "n": found["elbo"]["bits_per_dim"]["n"]}
     found["elbo"]["bits_per_dim_best_sigma2"] = _with_best_variance(net, found["elbo"], squared)
+    return found
+
+
+def by_group(tally: Tally) -> dict[str, dict[str, dict]]:
+    """The usual sample's and the reconstruction's figures in the extreme fifths of every proxy, by the group's name."""
+    usual = name_of(USUAL_TEMPERATURE)
+    found = {}
+    for proxy, names in groups.NAMES.items():
+        for name, chosen in zip(names, groups.extremes(tally.column("groups", proxy))):
+            found[name] = {
+                f"{section} {measure}": summary(tally.column(section, measure)[chosen])
+                for section in (usual, "reconstruction") for measure in GROUPED if measure in tally.values[section]
+            }  # fmt: skip
     return found
 
 
@@ -292,7 +310,7 @@ def evaluate(job: Evaluation) -> Path:
         "lpips": {
             "missing": judges.missing, "vgg_limit": job.vgg_limit, "in_the_loss": facts.get("perceptual", "unknown"),
         },
-        "worst": {"by": by, "indices": indices}, "results": results(net, tally),
+        "worst": {"by": by, "indices": indices}, "results": results(net, tally), "groups": by_group(tally),
     }  # fmt: skip
     (job.out / "evaluation.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (job.out / "evaluation.md").write_text(markdown(report), encoding="utf-8")
@@ -328,6 +346,14 @@ def _spectrum_table(found: dict, sections: dict[str, str]) -> str:
     octaves = [m for m in found["reconstruction"] if m.startswith("spectrum_db_")]
     head = ["", *(f"1/{2 << i} to 1/{4 << i}" for i in range(len(octaves)))]
     return _table(head, [[title, *(_cell(found[s].get(m)) for m in octaves)] for s, title in sections.items()])
+
+
+def _group_table(found: dict) -> str:
+    columns = list(next(iter(found.values())))
+    head = ["group", "n", *(f"{c.split()[0]}: {FIDELITY[c.split()[1]]}" for c in columns)]
+    return _table(head, [
+        [name, str(figures[columns[0]]["n"]), *(_cell(figures[c]) for c in columns)] for name, figures in found.items()
+    ])  # fmt: skip
 
 
 def markdown(report: dict) -> str:
@@ -375,6 +401,10 @@ def markdown(report: dict) -> str:
             [[f"{k} ({size >> k} px)", _cell(elbo[f"kl_nats_{k}"])] for k in range(K + 1)]
             + [["all", _cell(elbo["kl_nats"])]],
         ),
+        "## Groups of pictures\n",
+        f"The lowest and the highest fifth of what can be measured on a picture (`training/groups.py`): the sample at T = "
+        f"{USUAL_TEMPERATURE:g} and the reconstruction.\n",
+        _group_table(report["groups"]),
         "## Sheets\n",
         f"Columns: the picture, its reconstruction, its {coarse} px picture enlarged by u, samples at T = "
         f"{', '.join(f'{t:g}' for t in (*TEMPERATURES, TEMPERATURES[-1]))}.\n",
