@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import layers
 import records
 from gi.repository import Gimp
 from images import all_layers, every_layer
@@ -13,6 +14,8 @@ from lapcvae.protocol.errors import LapcvaeError
 
 # How GIMP calls the channel that is there while the quick mask is on.
 QUICK_MASK = "Qmask"
+# Strokes leave at least as much of their layer free.
+MOSTLY = 0.5
 
 
 def one_layer(image: Gimp.Image | None, drawables: list) -> Gimp.Layer:
@@ -137,10 +140,24 @@ def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -
 
 def paintings(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
     """What may have been painted on: the coarse layers of the photo, then the layers with alpha above it."""
-    layers = all_layers(image)
-    above = layers[: layers.index(photo_layer)]
+    there = all_layers(image)
+    above = there[: there.index(photo_layer)]
     strokes = [layer for layer in above if layer.has_alpha() and not records.remembers(layer)]
     return [*coarse_layers(image, photo_layer), *strokes]
+
+
+def under_strokes(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer | None:
+    """The photo that the selected layer was painted over, if that is one of strokes: mostly transparent, nothing was made
+    from it, and below it is a picture."""
+    if records.remembers(selected) or coarse_layers(image, selected) or not _mostly_transparent(selected):
+        return None
+    there = all_layers(image)
+    below = there[there.index(selected) + 1 :]
+    return next((x for x in below if not records.remembers(x) and not _mostly_transparent(x)), None)
+
+
+def _mostly_transparent(layer: Gimp.Layer) -> bool:
+    return layers.opaque_share(layer) < MOSTLY
 
 
 def group_of(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.GroupLayer:

@@ -61,6 +61,9 @@ def run(
     selected = chosen.editable_layer(image, drawables)
     photo = chosen.photo(image, selected)
     painting = edit.painting
+    if painting is None and (below := chosen.under_strokes(image, selected)):
+        # What was painted on is still selected: nothing has to be asked.
+        painting, selected, photo = selected, below, below
     try:
         painting = painting or chosen.painting(image, selected, photo)
     except LapcvaeError:

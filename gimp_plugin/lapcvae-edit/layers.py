@@ -24,6 +24,8 @@ MASK_FORMATS = {"u1": "Y u8", "u2": "Y u16", "f4": "Y float"}
 SRGB_ALPHA = {"u1": "R'G'B'A u8", "f4": "R'G'B'A float"}
 SRGB = "R'G'B' float"
 INTENT = Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC
+# The side of the copy that alpha is counted on.
+COUNTED = 256
 
 
 def pixel_format(drawable: Gimp.Drawable) -> PixelFormat:
@@ -110,6 +112,17 @@ def reduced(layer: Gimp.Layer, part: Box | None, most: int) -> tuple[Array, Box]
     small = Box(int(box.x * scale), int(box.y * scale), max(1, int(box.width * scale)), max(1, int(box.height * scale)))
     data = layer.get_buffer().get(_rectangle(small), scale, "R'G'B' u8", Gegl.AbyssPolicy.CLAMP)
     return Array("u1", (small.height, small.width, 3), data), box
+
+
+def opaque_share(layer: Gimp.Layer) -> float:
+    """The mean alpha, 0 to 1, as a reduced copy tells it."""
+    if not layer.has_alpha():
+        return 1.0
+    width, height = layer.get_width(), layer.get_height()
+    scale = min(1.0, COUNTED / max(width, height))
+    small = Box(0, 0, max(1, int(width * scale)), max(1, int(height * scale)))
+    alpha = layer.get_buffer().get(_rectangle(small), scale, "R'G'B'A u8", Gegl.AbyssPolicy.CLAMP)[3::4]
+    return sum(alpha) / (255 * len(alpha))
 
 
 def read_mask(drawable: Gimp.Drawable, box: Box, dtype: str) -> Array:

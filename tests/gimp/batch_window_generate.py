@@ -150,6 +150,21 @@ def only_strokes():
     return facts
 
 
+def strokes_selected():
+    """The layer of strokes is still selected, as one leaves it; the coarse layer is gone."""
+    image, photo, coarse, display = open_photo()
+    image.remove_layer(coarse)
+    layer = strokes(image, RED)
+    before = tree(image.get_layers())
+    status, message, group = dialog("strokes_selected", image, layer)
+    facts = {
+        "status": status, "message": message, "above photo": group.get_parent() == photo.get_parent(),
+        "painting hidden": not layer.get_visible(), "photo same": tree([photo]) == tree_of(before, "photo"),
+    }  # fmt: skip
+    away(image, display)
+    return facts
+
+
 def tree_of(trees, name):
     """The part of a `tree` with the layer of that name."""
     for one in trees:
@@ -182,6 +197,7 @@ def from_the_menu():
     return facts
 
 
-OWN = {"kept": kept, "painting_chosen": painting_chosen, "only_strokes": only_strokes, "image_closed": from_the_menu}
+OWN = {"kept": kept, "painting_chosen": painting_chosen, "only_strokes": only_strokes,
+       "strokes_selected": strokes_selected, "image_closed": from_the_menu}
 for case in os.environ["CASES"].split():
     guarded(case, OWN.get(case) or (lambda: started(case, case != "unpainted")))

@@ -202,6 +202,14 @@ def only_strokes(driver):
     driver.click("keep")
 
 
+def strokes_selected(driver):
+    """The selected strokes are the painting; nothing is asked before it is generated."""
+    yield lambda: arrived(driver) == 8 and not driver.window.asking.running
+    driver.facts["first"] = [*paintings(driver), asked(driver), said(driver)]
+    driver.find("pick-0").set_active(True)
+    driver.click("keep")
+
+
 def closed_at_once(driver):
     yield 0.1
     driver.window.close()

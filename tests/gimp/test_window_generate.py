@@ -5,7 +5,7 @@ import re
 import pytest
 from test_plugin import whole
 
-QUICK = ("kept", "unpainted", "closed_at_once", "painting_chosen", "only_strokes")
+QUICK = ("kept", "unpainted", "closed_at_once", "painting_chosen", "only_strokes", "strokes_selected")
 COARSE = "Coarse, 16 cells across: paint here"
 SLOW = (
     "cancelled", "worker_killed", "closed_while_running", "painting_deleted", "photo_scaled", "image_closed",
@@ -115,6 +115,14 @@ def test_strokes_without_a_frame_are_told_and_kept_above_the_photo(quick):
     asked, told = scene["strokes"]
     assert asked == ["strokes", 256, 256, 512]
     assert told == scene["chosen"] and told.startswith("No frame is known") and "Make Coarse Layer" in told
+    assert case["status"] == "SUCCESS" and case["above photo"] and case["painting hidden"] and case["photo same"]
+
+
+def test_strokes_that_are_selected_are_the_painting_of_the_photo_below(quick):
+    case = whole(quick, "strokes_selected")
+    offered, chosen, asked, said = case["scene"]["first"]
+    assert (offered, chosen, asked) == (["strokes"], "strokes", ["strokes", 256, 256, 512])
+    assert said.startswith("No frame is known")
     assert case["status"] == "SUCCESS" and case["above photo"] and case["painting hidden"] and case["photo same"]
 
 
