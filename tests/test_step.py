@@ -64,7 +64,7 @@ def test_a_crop_is_the_same_window_of_everything():
     step._cropped = lambda *args: seen.append((args, original(*args))) or seen[-1][1]
     x = torch.rand(32, 3, 2 * SIZE, 2 * SIZE, generator=torch.Generator().manual_seed(0))
     results = step(x, torch.Generator().manual_seed(1))
-    (k, b, given, _), (windows, cut) = seen[0]
+    (k, b, given, *_), (windows, cut, _) = seen[0]
     assert len(seen) == 1 and k == 0 and results[0].x_k.shape == results[0].drawn.truth.shape == (32, 3, SIZE, SIZE)
     places = set()
     for i in range(32):
@@ -166,9 +166,19 @@ def test_a_level_that_is_not_trained_only_draws_what_the_finer_ones_sample_for()
     assert all(p.grad is None for k in (1, 2) for p in net.level(k).parameters())
 
 
-def test_samples_down_the_whole_chain_are_not_crops():
-    with pytest.raises(LapcvaeError, match="whole pictures"):
-        small.preset(small.LARGER, crop=16, whole_chain=True)
+def test_a_local_level_samples_in_the_windows_of_the_truth():
+    net = small.alive(LapCVAE(small.LARGER)).train()
+    # The left half of every picture is dark, the right half light: a window and its samples have the same share of both.
+    x = torch.cat([torch.full((6, 3, 32, 16), 0.2), torch.full((6, 3, 32, 16), 0.8)], dim=3)
+    results = Step(net, Mix(1, 0), (0,), draws=True, crop=SIZE, whole_chain=True)(x, torch.Generator().manual_seed(1))
+    drawn = results[0].drawn
+    assert drawn.truth.shape == (6, 3, SIZE, SIZE) and drawn.samples.shape == (12, 3, SIZE, SIZE)
+    light = drawn.truth.mean((1, 2, 3))
+    assert light.max() - light.min() > 0.1
+    for samples in drawn.samples.chunk(2):
+        assert torch.corrcoef(torch.stack([samples.mean((1, 2, 3)), light]))[0, 1] > 0.9
+    results[0].score.backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.decoders[0].priors.parameters())
 
 
 def _adversary(weight=0.5):

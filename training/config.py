@@ -166,7 +166,6 @@ class Preset:
     def __post_init__(self):
         _require(self.stored in (1, 2), "Pictures are kept at once or twice the model's size.")
         crop = self.optimisation.crop
-        _require(not (crop and self.optimisation.whole_chain), "Samples down the whole chain are whole pictures, not crops.")
         for k, level in enumerate(self.model.levels):
             if not 0 < crop < self.model.level_size(k):
                 continue

@@ -100,7 +100,7 @@ class Step:
         for k in range(K, min(self.levels) - 1, -1):
             trained = k in self.levels
             if 0 < self.crop < b[k].shape[-1]:
-                b, given = self._cropped(k, b, given, generator)
+                b, given, chain = self._cropped(k, b, given, chain, generator)
             with torch.set_grad_enabled(trained):
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
                 if chain and k < K:
@@ -124,13 +124,14 @@ class Step:
         return Given(picture, pyramid.u(picture), None, statistics)
 
     def _next(self, k: int, chain: Given, b_k, b_K, generator) -> tuple[Given, Drawn]:
-        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit. The gradient goes
-        up through the picture, not through what the encoder says of it."""
-        count = len(chain.u)
-        draw = FromPrior(self.net.draw_eps(k, count, generator))
-        made = self.net.decode(k, draw, count, chain.u, chain.statistics)
-        with torch.autocast(made.device.type, enabled=False):
-            x_k = pyramid.project(made.float(), torch.cat([b_K, b_K]))
+        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit (crops: as drawn).
+        The gradient goes up through the picture, not through what the encoder says of it."""
+        count, side = len(chain.u), b_k.shape[-1]
+        draw = FromPrior(self.net.draw_eps(k, count, generator, side))
+        x_k = self.net.decode(k, draw, count, chain.u, chain.statistics).float()
+        if side == self.net.config.level_size(k):
+            with torch.autocast(x_k.device.type, enabled=False):
+                x_k = pyramid.project(x_k, torch.cat([b_K, b_K]))
         with torch.no_grad():
             statistics = self.net.encode(k, x_k, chain.u)[-1].parameters
         return Given(x_k, pyramid.u(x_k), None, statistics), Drawn(x_k, b_k)
@@ -147,21 +148,24 @@ class Step:
             features = self.lpips.features(wanted)
         return self.lpips.distance(self.lpips.features(made), features).mean()
 
-    def _cropped(self, k: int, b: list[torch.Tensor], given: Given, generator) -> tuple[list[torch.Tensor], Given]:
-        """Levels 0 to k and what level k is decoded on, in another window of each picture."""
+    def _cropped(self, k: int, b: list[torch.Tensor], given: Given, chain: Given | None, generator):
+        """Levels 0 to k and what level k is decoded on (`given` and `chain`), in another window of each picture."""
         side, step = b[k].shape[-1], crop_step(self.net.config, k)
         corners = step * torch.randint(0, (side - self.crop) // step + 1, (len(b[k]), 2), generator=generator)
 
         def cut(pictures, scale=1.0):
             size = int(self.crop * scale)
-            places = [(int(y * scale), int(x * scale)) for y, x in corners.tolist()]
+            # Two samples a picture lie in its window.
+            places = [(int(y * scale), int(x * scale)) for y, x in corners.tolist()] * (len(pictures) // len(corners))
             return torch.stack([p[:, y : y + size, x : x + size] for p, (y, x) in zip(pictures, places)])
 
-        windows = [cut(b[i], 1 << (k - i)) for i in range(k + 1)] + b[k + 1 :]
-        return windows, Given(
-            cut(given.picture, 0.5), cut(given.u), None if given.trust is None else cut(given.trust),
-            cut(given.statistics, given.statistics.shape[-1] / side),
-        )  # fmt: skip
+        def window(given):
+            trust = None if given.trust is None else cut(given.trust)
+            statistics = cut(given.statistics, given.statistics.shape[-1] / side)
+            return Given(cut(given.picture, 0.5), cut(given.u), trust, statistics)
+
+        b = [cut(b[i], 1 << (k - i)) for i in range(k + 1)] + b[k + 1 :]
+        return b, window(given), chain and window(chain)
 
     def _coarsest(self, b_K: torch.Tensor, generator) -> LevelResult:
         """The denoising VAE: half of the items are painted on, the target is clean."""

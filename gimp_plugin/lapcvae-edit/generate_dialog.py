@@ -21,6 +21,7 @@ import gi
 import help_dialog
 import records
 from asking import Asking, CheckedHost
+from images import every_layer
 from words import _, ngettext
 
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
@@ -421,7 +422,10 @@ class GenerateDialog(Gtk.Dialog):
 
     def _fingerprint(self) -> bytes:
         task = self._task
-        return fingerprint(self._image, [task.photo, task.painting]) + repr(self.settings.edit()).encode()
+        looked_at = [task.photo, task.painting]
+        if task.reads == "visible":
+            looked_at += [layer for layer in every_layer(self._image) if not records.added(layer)]
+        return fingerprint(self._image, looked_at) + repr(self.settings.edit()).encode()
 
     def _live(self) -> None:
         if self._task is None:

@@ -40,10 +40,13 @@ def surroundings(box: Box, photo: Size) -> Box:
 
 
 def fingerprint(image: Gimp.Image, drawables: list[Gimp.Drawable]) -> bytes:
-    """Changes when anything is painted, selected or moved; a few milliseconds, so it can be asked all the time."""
+    """Changes when anything is painted, selected, moved, shown or mixed otherwise; a few milliseconds, so it can be asked
+    all the time."""
     digest = hashlib.sha256()
     for drawable in (*drawables, image.get_selection()):
         place = drawable.get_width(), drawable.get_height(), *layers.offsets(drawable)
+        if isinstance(drawable, Gimp.Layer):
+            place += drawable.get_visible(), drawable.get_opacity(), int(drawable.get_mode()), len(drawable.get_filters())
         digest.update(repr(place).encode())
         side = min(LOOKED_AT, max(place[:2]))
         digest.update(drawable.get_thumbnail_data(side, side)[0].get_data())

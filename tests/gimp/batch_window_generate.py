@@ -151,9 +151,15 @@ def only_strokes():
 
 
 def strokes_selected():
-    """The layer of strokes is still selected, as one leaves it; the coarse layer is gone."""
+    """The layer of strokes is still selected, as one leaves it; the coarse layer is gone. The photo is half transparent, with
+    another layer below it."""
     image, photo, coarse, display = open_photo()
     image.remove_layer(coarse)
+    photo.set_opacity(50.0)
+    below = photo.copy()
+    below.set_name("below")
+    image.insert_layer(below, photo.get_parent(), 1)
+    below.set_opacity(100.0)
     layer = strokes(image, RED)
     before = tree(image.get_layers())
     status, message, group = dialog("strokes_selected", image, layer)

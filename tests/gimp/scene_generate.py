@@ -5,6 +5,7 @@ import os
 import signal
 
 from gi.repository import Babl, Gegl, Gimp
+from images import every_layer
 
 EYES = ((168, 98, 38, 24), (226, 98, 38, 24))
 RED, GREEN = (0.6, 0.05, 0.05), (0.05, 0.5, 0.1)
@@ -206,6 +207,22 @@ def strokes_selected(driver):
     """The selected strokes are the painting; nothing is asked before it is generated."""
     yield lambda: arrived(driver) == 8 and not driver.window.asking.running
     driver.facts["first"] = [*paintings(driver), asked(driver), said(driver)]
+    # Live sees what is visible, too: where that is what counts, and only there.
+    image = Gimp.get_images()[0]
+    [below] = [layer for layer in every_layer(image) if layer.get_name() == "below"]
+    driver.find("live").set_active(True)
+    first = pictures(driver)
+    paint(image, below, EYES[0], GREEN)
+    yield 1.5
+    driver.facts["layer alone"] = pictures(driver) == first
+    driver.find("source").set_active_id("visible")
+    yield lambda: pictures(driver) != first
+    yield idle(driver)
+    second = pictures(driver)
+    paint(image, below, EYES[1], GREEN)
+    yield lambda: pictures(driver) != second
+    yield idle(driver)
+    driver.find("live").set_active(False)
     driver.find("pick-0").set_active(True)
     driver.click("keep")
 
