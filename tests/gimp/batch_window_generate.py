@@ -151,7 +151,7 @@ def only_strokes():
 
 
 def strokes_selected():
-    """The layer of strokes is still selected, as one leaves it; the coarse layer is gone. The photo is half transparent, with
+    """The layer of strokes is still selected, as one leaves it, and there is no coarse layer. Through the photo one sees
     another layer below it."""
     image, photo, coarse, display = open_photo()
     image.remove_layer(coarse)
