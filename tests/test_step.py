@@ -151,7 +151,7 @@ def test_samples_down_the_whole_chain_keep_the_coarsest_picture_and_each_level_a
         torch.testing.assert_close(pyramid.reduce(drawn.samples, 2 - k), torch.cat([b[2], b[2]]), atol=1e-5, rtol=0)
     first, second = results[0].drawn.samples.chunk(2)
     assert (first - second).abs().amax((1, 2, 3)).min() > 0
-    results[0].score.backward()
+    results[0].drawn.score.backward()
     for k in (0, 1):
         assert all(p.grad is not None and p.grad.any() for p in net.decoders[k].priors.parameters())
         assert all(p.grad is None for p in net.encoders[k].parameters())
@@ -162,7 +162,7 @@ def test_a_level_that_is_not_trained_only_draws_what_the_finer_ones_sample_for()
     step = Step(net, Mix(1, 0), (0,), draws=True, whole_chain=True)
     results = step(torch.rand(4, 3, SIZE, SIZE), torch.Generator().manual_seed(1))
     assert list(results) == [0]
-    results[0].score.backward()
+    results[0].drawn.score.backward()
     assert all(p.grad is None for k in (1, 2) for p in net.level(k).parameters())
 
 
@@ -177,8 +177,20 @@ def test_a_local_level_samples_in_the_windows_of_the_truth():
     assert light.max() - light.min() > 0.1
     for samples in drawn.samples.chunk(2):
         assert torch.corrcoef(torch.stack([samples.mean((1, 2, 3)), light]))[0, 1] > 0.9
-    results[0].score.backward()
+    results[0].drawn.score.backward()
     assert all(p.grad is not None and p.grad.any() for p in net.decoders[0].priors.parameters())
+
+
+def test_half_of_the_chains_are_as_the_priors_say_and_scored_the_others_cooler():
+    net = small.alive(LapCVAE(TOY)).train()
+    x = torch.rand(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    apart = {True: [], False: []}
+    for seed in range(12):
+        result = Step(net, Mix(1, 0), (0,), draws=True, whole_chain=True)(x, torch.Generator().manual_seed(seed))[0]
+        first, second = result.drawn.samples.chunk(2)
+        apart[torch.is_tensor(result.score)].append(float((first - second).detach().square().mean()))
+    assert len(apart[True]) > 2 and len(apart[False]) > 2
+    assert np.mean(apart[False]) < 0.8 * np.mean(apart[True])
 
 
 def _adversary(weight=0.5):

@@ -94,7 +94,7 @@ class Trainer:
             self.skipped += 1
         for k, r in results.items():
             stats[f"mse_{k}"], stats[f"kl_{k}"] = float(r.mse.detach()), float(r.kl.detach().mean())
-            if r.drawn:
+            if torch.is_tensor(r.score):
                 stats[f"score_{k}"] = float(r.score.detach())
             if o.perceptual and k == 0:
                 stats["perceptual"] = float(r.perceptual)

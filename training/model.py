@@ -252,13 +252,13 @@ class PosteriorAndTwoSamples(Draw):
 
 
 class FromPrior(Draw):
-    """z ~ p."""
+    """z ~ p, at a temperature."""
 
-    def __init__(self, eps: list[torch.Tensor]):
-        self.eps = eps
+    def __init__(self, eps: list[torch.Tensor], temperature: float):
+        self.eps, self.temperature = eps, temperature
 
     def __call__(self, index, prior):
-        return prior.sample(self.eps[index])
+        return prior.sample(self.eps[index], self.temperature)
 
 
 class Mixed(Draw):

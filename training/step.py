@@ -18,6 +18,9 @@ from .energy_score import log_energy_score
 from .lpips import LPIPS
 from .model import DiagonalGaussian, FromPosterior, FromPrior, LapCVAE, PosteriorAndTwoSamples
 
+# Down the whole chain, half of the samples are drawn as the priors say; they are scored. The other half are drawn as they are
+# in use, cooler, every level at a temperature of its own from here to 1: these only have to look like photos.
+COOLEST = 0.4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
 
@@ -97,6 +100,7 @@ class Step:
         results: dict[int, LevelResult] = {}
         given: Given | None = None
         chain = self._start(b[K]) if self.chained else None
+        cool = bool(torch.rand((), generator=generator) < 0.5)
         for k in range(K, min(self.levels) - 1, -1):
             trained = k in self.levels
             if 0 < self.crop < b[k].shape[-1]:
@@ -104,9 +108,10 @@ class Step:
             with torch.set_grad_enabled(trained):
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
                 if chain and k < K:
-                    chain, result.drawn = self._next(k, chain, b[k], b[K], generator)
+                    temperature = float(COOLEST + (1 - COOLEST) * torch.rand((), generator=generator)) if cool else 1.0
+                    chain, result.drawn = self._next(k, chain, b[k], b[K], temperature, generator)
             if trained:
-                if result.drawn:
+                if result.drawn and not (chain and cool):
                     result.score = result.drawn.score
                 if k == 0 and self.lpips is not None:
                     result.perceptual = self._perceptual(result.x_k, b[0], crude, generator)
@@ -123,11 +128,11 @@ class Step:
             statistics = self.net.encode(self.net.config.K, picture)[-1].parameters
         return Given(picture, pyramid.u(picture), None, statistics)
 
-    def _next(self, k: int, chain: Given, b_k, b_K, generator) -> tuple[Given, Drawn]:
+    def _next(self, k: int, chain: Given, b_k, b_K, temperature: float, generator) -> tuple[Given, Drawn]:
         """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit (crops: as drawn).
         The gradient goes up through the picture, not through what the encoder says of it."""
         count, side = len(chain.u), b_k.shape[-1]
-        draw = FromPrior(self.net.draw_eps(k, count, generator, side))
+        draw = FromPrior(self.net.draw_eps(k, count, generator, side), temperature)
         x_k = self.net.decode(k, draw, count, chain.u, chain.statistics).float()
         if side == self.net.config.level_size(k):
             with torch.autocast(x_k.device.type, enabled=False):
