@@ -144,9 +144,11 @@ def family(shipped: Path | None = None) -> dict[int, Path]:
 
 
 def _size_within(usual: Bundle, folder: Path) -> int:
-    """The bundle's size if it is the usual one or that with more levels; else, and where it cannot be read, 0."""
+    """The bundle's size if it is the usual one or that with more levels; else, and where it is damaged, 0."""
     try:
         bundle = describe(folder)
+        if bundle.folder != usual.folder:
+            require_whole(bundle)
     except BundleError:
         return 0
     more = bundle.K - usual.K
@@ -160,16 +162,25 @@ def describe(folder: Path) -> Bundle:
     return _Reader(folder, _read_manifest(folder)).bundle()
 
 
+def require_whole(bundle: Bundle) -> None:
+    """Raises BundleError where a file is missing or has another size than the manifest says; contents are not read."""
+    files = _files(bundle.folder, bundle.manifest)
+    for name in bundle.graphs:
+        if name not in files:
+            raise _broken(bundle.folder, f"the graph {name} is not in its list of files")
+    for name, (size, _digest) in files.items():
+        _require_size(bundle.folder, name, size)
+
+
 def open_bundle(folder: Path) -> Bundle:
     """Read and verify a bundle; raises BundleError and loads nothing if anything does not fit."""
     folder = Path(folder)
     bundle = describe(folder)
-    files = _files(folder, bundle.manifest)
-    for name in bundle.graphs:
-        if name not in files:
-            raise _broken(folder, f"the graph {name} is not in its list of files")
-    for name, (size, digest) in files.items():
-        _verify(folder, name, size, digest)
+    require_whole(bundle)
+    for name, (_size, digest) in _files(folder, bundle.manifest).items():
+        with (folder / name).open("rb") as opened:
+            if hashlib.file_digest(opened, "sha256").hexdigest() != digest:
+                raise _broken(folder, f"the content of {name} is not what the manifest says (SHA-256)")
     return bundle
 
 
@@ -213,7 +224,7 @@ def _files(folder: Path, manifest: dict) -> dict[str, tuple[int, str]]:
     return files
 
 
-def _verify(folder: Path, name: str, size: int, digest: str) -> None:
+def _require_size(folder: Path, name: str, size: int) -> None:
     file = folder / name
     if not file.is_file():
         raise _broken(folder, f"the file {name} is missing")
@@ -221,9 +232,6 @@ def _verify(folder: Path, name: str, size: int, digest: str) -> None:
         raise _broken(folder, f"the file {name} is a link")
     if file.stat().st_size != size:
         raise _broken(folder, f"the file {name} has {file.stat().st_size} bytes in place of {size}")
-    with file.open("rb") as opened:
-        if hashlib.file_digest(opened, "sha256").hexdigest() != digest:
-            raise _broken(folder, f"the content of {name} is not what the manifest says (SHA-256)")
 
 
 class _Reader:

@@ -57,9 +57,14 @@ def from_array(array: Array) -> np.ndarray:
 
 
 def checked(array: Array, box: Box, channels: int) -> np.ndarray:
+    """The pixels of a box, H x W x channels; what is no number in a picture of floats counts as black or full scale, or
+    one such pixel would spread over all that is made from it."""
     if array.shape != (box.height, box.width, channels):
         raise LapcvaeError(f"Pixels of shape {array.shape} came for {box} with {channels} channels.", "Report this.")
-    return from_array(array)
+    pixels = from_array(array)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        return np.nan_to_num(pixels, nan=0.0, posinf=1.0, neginf=0.0)
+    return pixels
 
 
 # --- down ---

@@ -82,6 +82,14 @@ def check_onnxruntime() -> Iterator[Check]:
 
 
 def check_models() -> Iterator[Check]:
+    for folder in paths.asked_model_folders():
+        if not folder.is_dir():
+            problem = "there is no such folder"
+        elif (folder / bundles.MANIFEST).exists():
+            problem = "that is a model itself"
+        else:
+            continue
+        yield Check("LAPCVAE_MODELS", FAILED, f"{folder}: {problem}", "Set it to the folder that holds the models' folders.")
     found = bundles.scan()
     if not found:
         yield Check("models", FAILED, f"none in {', '.join(map(str, paths.model_folders()))}",

@@ -89,4 +89,4 @@ def require_painting(cells: np.ndarray, shown: np.ndarray, doubtful: bool) -> No
     if errors[likely] < min(SAME_CELL, here / 4):
         raise LapcvaeError(f"The coarse layer was {likely} after it was made.", REMEDY)
     if doubtful and (np.abs(cells - shown).max(2) < SAME_CELL).mean() < LEAST_SAME:
-        raise LapcvaeError("The coarse layer was scaled, turned or distorted after it was made.", REMEDY)
+        raise LapcvaeError("The coarse layer was scaled, turned, cropped or distorted after it was made.", REMEDY)

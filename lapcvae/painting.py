@@ -224,11 +224,13 @@ class StrokesOverPhoto:
         self.dtype = "u1" if rgba.dtype == np.uint8 else "f4"
 
     def share_outside(self, frame: Frame) -> float:
-        """How much of what is painted lies outside of the frame, 0..1: that changes nothing."""
+        """How much of what is painted lies outside of the frame, 0..1: that changes nothing. 0 where nothing is painted."""
         painted = self._rgba[:, :, 3] > 0
+        if not painted.any():
+            return 0.0
         box = frame.bounds().intersection(Size(painted.shape[1], painted.shape[0]).box)
         inside = painted[box.y : box.bottom, box.x : box.right].sum()
-        return 1 - float(inside) / max(int(painted.sum()), 1)
+        return 1 - float(inside) / float(painted.sum())
 
     @property
     def message(self) -> Painting:

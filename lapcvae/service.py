@@ -219,6 +219,7 @@ def _about_model(folder: Path) -> dict:
     """What whoever chooses among models wants to know; for one that cannot be used, "problem" instead."""
     try:
         found = bundle.describe(folder)
+        bundle.require_whole(found)
     except LapcvaeError as error:
         return {"folder": str(folder), "problem": str(error)}
     eyes = {"y": found.eyes[0], "distance": found.eyes[1]} if found.eyes else None

@@ -308,7 +308,8 @@ class Server:
             raise
 
     def _failure(self, error: LapcvaeError) -> Failure:
-        return Failure(error.cause[:2000], error.remedy[:2000], str(paths.log_path()))
+        # What the user did says all; the log is for what went wrong here.
+        return Failure(error.cause[:2000], error.remedy[:2000], "")
 
     @contextlib.contextmanager
     def _our_turn(self, host: RemoteHost) -> Iterator[None]:

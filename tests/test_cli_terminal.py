@@ -124,6 +124,16 @@ def test_doctor_finds_two_runtimes_that_overwrite_each_other(monkeypatch):
     assert check.state == doctor.FAILED and "uninstall onnxruntime onnxruntime-gpu" in check.remedy
 
 
+def test_doctor_says_what_is_wrong_with_the_folders_that_were_asked_for(monkeypatch, tmp_path):
+    shipped = Path(doctor.__file__).parents[1] / "models"
+    folders = [tmp_path / "missing", shipped / "faces-128", shipped]
+    monkeypatch.setenv("LAPCVAE_MODELS", os.pathsep.join(map(str, folders)))
+    missing, itself, *models = doctor.check_models()
+    assert missing.state == itself.state == doctor.FAILED and "missing: there is no such folder" in missing.result
+    assert "that is a model itself" in itself.result and "the folder that holds" in itself.remedy
+    assert {c.state for c in models} == {doctor.OK}
+
+
 def test_doctor_goes_on_after_what_breaks(capsys, monkeypatch):
     def broken():
         raise OSError("odd")

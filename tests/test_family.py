@@ -51,6 +51,16 @@ def test_the_smallest_model_that_a_face_fits_is_chosen(served):
     assert edited(served, LARGE_FACE, 1, toy.NAME)[0].model == toy.NAME
 
 
+def test_a_larger_model_with_a_damaged_file_is_not_chosen_and_its_problem_is_told(tmp_path):
+    for name in (toy.NAME, toy.LARGER):
+        shutil.copytree(toy.family() / name, tmp_path / name)
+    graph = tmp_path / toy.LARGER / "decode_0.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    assert bundle.fitting(1000, tmp_path).name == toy.NAME
+    told = service.Service(tmp_path).status()
+    assert told["family"] == [64] and "decode_0.onnx has" in told["models"][toy.LARGER]["problem"]
+
+
 def test_the_family_is_told_to_who_shows_it(served, tmp_path):
     assert served.status()["family"] == [64, 256]
     (tmp_path / "shipped").mkdir()

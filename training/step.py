@@ -18,8 +18,8 @@ from .energy_score import log_energy_score
 from .lpips import LPIPS
 from .model import DiagonalGaussian, FromPosterior, FromPrior, LapCVAE, PosteriorAndTwoSamples
 
-# Down the whole chain, half of the samples are drawn as the priors say; they are scored. The other half are drawn as they are
-# in use, cooler, every level at a temperature of its own from here to 1: these only have to look like photos.
+# Down the whole chain, half of the samples are drawn as the priors say; they are scored. The other half are drawn as in
+# use, cooler, every level at a temperature of its own from here to 1: these only have to look like photos.
 COOLEST = 0.4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import chosen
 import records
 from gi.repository import Gimp
-from images import one_undo_step
+from images import one_undo_step, show
 from words import _
 
 from lapcvae.protocol.errors import LapcvaeError
@@ -25,10 +25,8 @@ def step(image: Gimp.Image, drawables: list, by: int) -> Gimp.Layer:
         position = (here + by) % len(variants)
     with one_undo_step(image):
         for i, layer in enumerate(variants):
-            if layer.get_visible() != (i == position):
-                layer.set_visible(i == position)
-        if not group.get_visible():
-            group.set_visible(True)
+            show(layer, i == position)
+        show(group, True)
         image.set_selected_layers([variants[position]])
     return variants[position]
 
@@ -42,7 +40,7 @@ def keep(image: Gimp.Image, drawables: list) -> Gimp.Layer:
     selected = chosen.one_layer(image, drawables)
     if not selected.is_group() and records.variant_source(selected) and not _in_group(selected):
         raise LapcvaeError(
-            _('"{layer}" is kept already.').format(layer=selected.get_name()),
+            _('"{layer}" is kept already, or was taken out of its group of variants.').format(layer=selected.get_name()),
             _("Select another variant, or the group it is in, to keep that."),
         )
     group = chosen.group_of(image, selected)
@@ -57,16 +55,16 @@ def keep(image: Gimp.Image, drawables: list) -> Gimp.Layer:
     coarse = chosen.coarse_layers(image, photo) if photo else []
     with one_undo_step(image):
         image.reorder_item(kept, below.get_parent(), image.get_item_position(below))
-        kept.set_visible(True)
+        show(kept, True)
         for layer in others:
             if layer in changed:
-                layer.set_visible(False)
+                show(layer, False)
             else:
                 image.remove_layer(layer)
         if not group.get_children() and not own_look:
             image.remove_layer(group)
         for layer in coarse:
-            layer.set_visible(False)
+            show(layer, False)
         image.set_selected_layers([kept])
     return kept
 

@@ -79,9 +79,24 @@ def source_of(layer: Gimp.Layer) -> records.Source | None:
 
 
 def photo(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer:
-    """The photo layer: the selected one, or the one that a selected coarse layer or variant belongs to."""
+    """The photo layer: the selected one, the one that a selected coarse layer or variant belongs to, or the one that a
+    selected layer of strokes was painted over."""
     source = source_of(selected)
-    return source.find(image) if source else selected
+    return source.find(image) if source else _under_strokes(image, selected) or selected
+
+
+def _under_strokes(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer | None:
+    """The photo that the selected layer was painted over, if that is one of strokes: mostly transparent, nothing was made
+    from it, and below it is a picture."""
+    if records.remembers(selected) or coarse_layers(image, selected) or not _mostly_transparent(selected):
+        return None
+    there = all_layers(image)
+    below = there[there.index(selected) + 1 :]
+    return next((x for x in below if not records.remembers(x) and not _mostly_transparent(x)), None)
+
+
+def _mostly_transparent(layer: Gimp.Layer) -> bool:
+    return layers.opaque_share(layer) < MOSTLY
 
 
 def _belonging(image: Gimp.Image, photo_layer: Gimp.Layer, parasite: str) -> list[Gimp.Layer]:
@@ -109,6 +124,24 @@ def groups(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.GroupLayer]:
     return [layer for layer in made_from(image, photo_layer) if layer.is_group()]
 
 
+def reads(image: Gimp.Image, photo_layer: Gimp.Layer, source: str) -> str:
+    """What is to be read of the photo, "layer" or "visible". "auto": what is visible once a variant was kept above it, so
+    that the next edit goes on from there; else the layer."""
+    if source != "auto":
+        return source
+    return "layer" if base(image, photo_layer, "visible") == photo_layer else "visible"
+
+
+def covering(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
+    """What would cover new layers above the photo: its coarse layers and groups of variants, but for those that the photo
+    was put into."""
+    around, parent = [], photo_layer.get_parent()
+    while parent is not None:
+        around.append(parent)
+        parent = parent.get_parent()
+    return [x for x in (*coarse_layers(image, photo_layer), *groups(image, photo_layer)) if x not in around]
+
+
 def base(image: Gimp.Image, photo_layer: Gimp.Layer, source: str) -> Gimp.Layer:
     """What new layers are put directly above, and the top of what is seen: the photo; when what is visible counts
     (`source` "visible"), the topmost variant of it that was kept there and is visible."""
@@ -122,8 +155,8 @@ def base(image: Gimp.Image, photo_layer: Gimp.Layer, source: str) -> Gimp.Layer:
 
 
 def painting(image: Gimp.Image, selected: Gimp.Layer, photo_layer: Gimp.Layer) -> Gimp.Layer:
-    """The layer that was painted on: the selected coarse layer, else the topmost one of this photo."""
-    if records.coarse_record(selected):
+    """The layer that was painted on: the selected coarse layer or strokes, else the topmost coarse layer of this photo."""
+    if records.coarse_record(selected) or not (selected == photo_layer or records.remembers(selected)):
         return selected
     found = coarse_layers(image, photo_layer)
     if not found and selected == photo_layer:
@@ -144,20 +177,6 @@ def paintings(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
     above = there[: there.index(photo_layer)]
     strokes = [layer for layer in above if layer.has_alpha() and not records.remembers(layer)]
     return [*coarse_layers(image, photo_layer), *strokes]
-
-
-def under_strokes(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer | None:
-    """The photo that the selected layer was painted over, if that is one of strokes: mostly transparent, nothing was made
-    from it, and below it is a picture."""
-    if records.remembers(selected) or coarse_layers(image, selected) or not _mostly_transparent(selected):
-        return None
-    there = all_layers(image)
-    below = there[there.index(selected) + 1 :]
-    return next((x for x in below if not records.remembers(x) and not _mostly_transparent(x)), None)
-
-
-def _mostly_transparent(layer: Gimp.Layer) -> bool:
-    return layers.opaque_share(layer) < MOSTLY
 
 
 def group_of(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.GroupLayer:

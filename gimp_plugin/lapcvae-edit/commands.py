@@ -54,7 +54,7 @@ class Edit:
     model: str = ""
     device: str = "auto"
     # What is read: "layer" (the photo layer's own pixels), "visible" (what is seen of it, with filters, mask, mode and
-    # opacity over the layers below) or "auto" (what the coarse layer was made of; with strokes, the layer).
+    # opacity over the layers below) or "auto" (what the coarse layer was made of; with strokes, as `chosen.reads`).
     source: str = "auto"
 
 
@@ -110,22 +110,31 @@ class EditTask(Task):
                 _("Bring it back (Edit > Undo or Redo), or make a new coarse layer."),
             )
 
-    def nothing_painted(self) -> LapcvaeError:
-        return LapcvaeError(
-            _('Nothing is painted in the layer "{layer}".').format(layer=self.asked.painting.name),
-            _("Paint on it, then generate variants again."),
-        )
+    def nothing_changes(self, prepared: Prepared) -> LapcvaeError | None:
+        """Why the variants would change nothing, if so."""
+        if prepared.box.empty:
+            return LapcvaeError(
+                _('Nothing is painted in the layer "{layer}".').format(layer=self.asked.painting.name),
+                _("Paint on it, then generate variants again."),
+            )
+        mask = bytes(prepared.mask.data)
+        if mask.count(0) == len(mask):
+            return LapcvaeError(
+                _("The selection leaves out everything that was painted."),
+                _("Choose Select > None (or select what may change), then generate variants again."),
+            )
+        return None
 
 
 # ------------------------------------------------------------------------------------------------ the coarse layer
 
 
 def make_coarse(
-    image: Gimp.Image, drawables: list, level: int, frame: Frame | None, style: str, model: str, source: str = "layer"
+    image: Gimp.Image, drawables: list, level: int, frame: Frame | None, style: str, model: str, source: str = "auto"
 ) -> Gimp.Layer:
     """Put a coarse layer to paint on directly above the photo layer; what would cover it is hidden.
 
-    `frame` None: what the image says (`frames.first`). `source`: "layer" or "visible", as in `Edit`.
+    `frame` None: what the image says (`frames.first`). `source`: as in `Edit`, "auto" as in `chosen.reads`.
     """
     selected = chosen.editable_layer(image, drawables)
     photo = chosen.photo(image, selected)
@@ -138,6 +147,12 @@ def begin_coarse(
 ) -> Task:
     """Everything that has to be known before the runtime is asked. Raises LapcvaeError for what is in the way."""
     _require_paintable(photo.get_parent())
+    source = chosen.reads(image, photo, source)
+    if source == "layer" and layers.opaque_share(photo) == 0:
+        raise LapcvaeError(
+            _('The layer "{layer}" is transparent everywhere.').format(layer=photo.get_name()),
+            _("Select the layer with the photo, then try again."),
+        )
     base = chosen.base(image, photo, source)
     request = CoarseRequest(_described(photo, source), frame, level, style, model, layers.painting_dtype(photo))
     host = LayerHost(image, photo, None, request.dtype, below=base if source == "visible" else None)
@@ -148,7 +163,7 @@ def insert_coarse(task: Task, coarse: Coarse) -> Gimp.Layer:
     """The coarse layer, in one undo step; earlier ones of the photo and its variants are hidden."""
     task.check()
     image, photo, unread = task.image, task.photo, _not_read(task)
-    covering = [*chosen.coarse_layers(image, photo), *chosen.groups(image, photo)]
+    covering = chosen.covering(image, photo)
     layer = insertion.put_coarse(image, photo, task.base, coarse, task.request, task.reads, covering)
     _tell(photo, unread)
     return layer
@@ -163,9 +178,8 @@ def generate(image: Gimp.Image, drawables: list, edit: Edit) -> Gimp.GroupLayer:
     # Closed when a layer cannot be made, so that the worker is told to stop.
     with contextlib.closing(_ask(task.request, task.host)) as answers:
         prepared = only(Prepared, itertools.islice(answers, 1))
-        if prepared.box.empty:
-            # Nothing can change, so there is nothing to wait for.
-            raise task.nothing_painted()
+        if nothing := task.nothing_changes(prepared):
+            raise nothing
         return insert(task, prepared, answers)
 
 
@@ -175,7 +189,7 @@ def begin(image: Gimp.Image, drawables: list, edit: Edit) -> EditTask:
     photo = chosen.photo(image, selected)
     painting = edit.painting or chosen.painting(image, selected, photo)
     record = records.coarse_record(painting)
-    source = edit.source if edit.source != "auto" else record.reads if record else "layer"
+    source = record.reads if record and edit.source == "auto" else chosen.reads(image, photo, edit.source)
     base = chosen.base(image, photo, source)
     request = _edit_request(image, photo, _described(photo, source), painting, record, edit)
     below = base if source == "visible" else None
@@ -192,7 +206,7 @@ def insert(task: EditTask, prepared: Prepared, variants: Iterable[Variant]) -> G
 
     def covered() -> list[Gimp.Layer]:
         painting = [task.painting] if task.painting.is_valid() else []
-        return [*painting, *chosen.groups(task.image, task.photo)]
+        return [*painting, *chosen.covering(task.image, task.photo)]
 
     task.check()
     image, photo, unread = task.image, task.photo, _not_read(task)
@@ -236,7 +250,9 @@ def again(image: Gimp.Image, drawables: list) -> Gimp.GroupLayer:
             _('The layer "{layer}", which was painted on, is not in this image any more.').format(layer=last.painting.name),
             _("Select another coarse layer of this photo, or make one, then generate variants."),
         )
-    seed = (max(records.asked(layer).settings.seed for layer in earlier) + 1) % SEEDS
+    used = {records.asked(layer).settings.seed for layer in earlier}
+    # After the greatest, or, where there is none greater, the first that is free.
+    seed = max(used) + 1 if max(used) + 1 < SEEDS else next(s for s in itertools.count() if s not in used)
     settings = dataclasses.replace(last.settings, seed=seed)
     frame = _frame_now(last.frame, records.variant_source(from_layer), photo)
     edit = Edit(settings, painting, last.level, frame, last.model, last.device, last.source)

@@ -68,8 +68,8 @@ class FrameDialog:
         # While a face is looked for: whether by Find Face, and whether OK was pressed meanwhile.
         self._looking = self._by_hand = self._ok_waits = False
         self._made: tuple[commands.Task, Coarse] | None = None
-        # Those that were found, the next one to show first, and the part of the photo that they were looked for in.
-        self._faces: list[Frame] = []
+        # Those that were found, with whether that is sure, the next one to show first, and where they were looked for.
+        self._faces: list[tuple[Frame, bool]] = []
         self._looked_in: Box | None = None
         # The frame that the note below the settings speaks of, if it does.
         self._noted: Frame | None = None
@@ -252,10 +252,10 @@ class FrameDialog:
             self._say(error)
 
     def _show_next_face(self) -> None:
-        face = self._faces.pop(0)
-        self._faces.append(face)
-        self._note("")
+        face, sure = self._faces.pop(0)
+        self._faces.append((face, sure))
         self._set_frame(face)
+        self._note("" if sure else _("This may be no face: the finder is not sure."), noted=self._canvas.frame)
 
     def _forget_faces(self) -> None:
         self._faces = []
@@ -403,8 +403,8 @@ class FrameDialog:
 
     def _found(self, answers: list) -> None:
         found = commands.only(Found, answers)
-        self._faces = [face.rounded(DIGITS) for face in found.frames]
-        sure = sum(confidence >= SURE for confidence in found.confidences)
+        self._faces = [(face.rounded(DIGITS), c >= SURE) for face, c in zip(found.frames, found.confidences)]
+        sure = sum(is_sure for _face, is_sure in self._faces)
         if self._by_hand and not self._faces:
             raise LapcvaeError(_("No face was found."), _("Select the face and try again, or place the frame by its eyes."))
         if self._by_hand:

@@ -13,7 +13,7 @@ from words import _
 
 NAME = "lapcvae-frame"
 BY_BRUSH = _("By brush size")
-SOURCES = {"layer": _("Photo layer only"), "visible": _("What is visible")}
+SOURCES = {"auto": _("Automatic"), "layer": _("Photo layer only"), "visible": _("What is visible")}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class LayerPanel(Gtk.Box):
         for button in (self._smooth, blocks):
             styles.pack_start(button, False, False, 0)
         self._source = named(Gtk.ComboBoxText(), "source")
-        self._source.set_tooltip_text(_("The layer's own pixels, or what you see of it, with filters, masks and modes"))
+        self._source.set_tooltip_text(
+            _("The layer's own pixels, or what you see of it, with filters, masks and modes.\n"
+              "Automatic: the layer's own pixels; what you see, once a variant was kept above it.")
+        )  # fmt: skip
         for nick, label in SOURCES.items():
             self._source.append(nick, label)
         self._source.set_active_id(remembered.source)

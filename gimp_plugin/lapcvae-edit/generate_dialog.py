@@ -62,9 +62,6 @@ def run(
     selected = chosen.editable_layer(image, drawables)
     photo = chosen.photo(image, selected)
     painting = edit.painting
-    if painting is None and (below := chosen.under_strokes(image, selected)):
-        # What was painted on is still selected: nothing has to be asked.
-        painting, selected, photo = selected, below, below
     try:
         painting = painting or chosen.painting(image, selected, photo)
     except LapcvaeError:
@@ -109,6 +106,8 @@ class GenerateDialog(Gtk.Dialog):
         self._shown: commands.EditTask | None = None
         self._prepared: Prepared | None = None
         self._again = False
+        # Why the edit that is being asked for would change nothing, if so.
+        self._nothing = ""
         self._asked_at = self._changed_at = 0.0
         # Of what is read from the image: as of the last look, and of the last generation.
         self._seen = self._read = b""
@@ -255,6 +254,7 @@ class GenerateDialog(Gtk.Dialog):
             self.asking.cancel()
             return
         self._say("", "")
+        self._nothing = ""
         try:
             self._check_image()
             self._offer_paintings()
@@ -320,9 +320,9 @@ class GenerateDialog(Gtk.Dialog):
         elif isinstance(message, Status):
             self.settings.offer_models(message.facts["models"])
         elif isinstance(message, Prepared):
-            if message.box.empty:
-                # Nothing can change, so there is nothing to wait for.
-                self._prepared = message
+            if nothing := self._task.nothing_changes(message):
+                # There is nothing to wait for.
+                self._nothing = self._how_to_paint() if message.box.empty else str(nothing)
                 self.asking.cancel()
             elif not self._again:
                 self._begin_showing(message)
@@ -368,9 +368,8 @@ class GenerateDialog(Gtk.Dialog):
             self._sum_up()
         if error and not isinstance(error, Cancelled):
             self._say_error(error)
-        elif self._prepared and self._prepared.box.empty:
-            self._prepared = None
-            self._say("info", self._how_to_paint())
+        elif self._nothing:
+            self._say("info", self._nothing)
         elif done and done.cancelled and not self._message.get_text():
             there, wanted = len(self.previews.variants), self._task.request.settings.count
             self._say("info", _("Cancelled; {count} of {wanted} arrived.").format(count=there, wanted=wanted))

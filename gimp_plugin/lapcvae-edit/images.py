@@ -25,6 +25,18 @@ def all_layers(image: Gimp.Image) -> list[Gimp.Layer]:
     return [layer for layer in every_layer(image) if not layer.is_group()]
 
 
+def show(layer: Gimp.Layer, visible: bool) -> None:
+    """Show or hide one of our own layers, also where its visibility is locked, which it then is again."""
+    if layer.get_visible() == visible:
+        return
+    locked = layer.get_lock_visibility()
+    if locked:
+        layer.set_lock_visibility(False)
+    layer.set_visible(visible)
+    if locked:
+        layer.set_lock_visibility(True)
+
+
 @contextlib.contextmanager
 def one_undo_step(image: Gimp.Image) -> Iterator[None]:
     """Everything inside is one Ctrl+Z; layers that a failure leaves behind are taken away again."""

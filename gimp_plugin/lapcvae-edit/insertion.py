@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import layers
 import records
 from gi.repository import Gimp
-from images import one_undo_step
+from images import one_undo_step, show
 from records import Asked, CoarseRecord, Source
 from words import _
 
@@ -33,7 +33,7 @@ def put_coarse(
         records.attach_shown(layer, coarse.shown)
     with one_undo_step(image):
         for hidden in hide:
-            hidden.set_visible(False)
+            show(hidden, False)
         _insert(image, layer, base.get_parent(), image.get_item_position(base))
     return layer
 
@@ -81,7 +81,7 @@ def put_variants(
             records.seal(layer, photo, common, facts)
         records.seal(group, photo, common, {})
         for hidden in covered:
-            hidden.set_visible(False)
+            show(hidden, False)
         # GIMP selects what is inserted last; the one that is seen is what the user will paint on or keep.
         image.set_selected_layers(new[:1])
     return group

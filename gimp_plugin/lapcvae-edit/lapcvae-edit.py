@@ -232,7 +232,8 @@ def _describe_coarse(procedure: Gimp.Procedure) -> None:
     styles = {"smooth": _("Smooth"), "blocks": _("Blocks")}
     _add_choice(procedure, "style", _("_Style"), _("How the coarse cells are shown"), styles)
     _add_model(procedure)
-    _add_choice(procedure, "source", _("S_ource"), READ, SOURCES)
+    once_kept = {"auto": _("This layer; once a variant was kept above it, what is visible")}
+    _add_choice(procedure, "source", _("S_ource"), READ, once_kept | SOURCES)
     # Of the dialog alone: it is remembered, and not an argument of the procedure.
     procedure.add_boolean_aux_argument(
         "level-by-brush", _("Level by _brush"), _("The dialog chooses the level by the size of the brush"), True, READ_WRITE
@@ -279,7 +280,7 @@ def _describe_generate(procedure: Gimp.Procedure) -> None:
     _add_model(procedure)
     devices = {"auto": _("Automatic"), "cpu": "CPU", "cuda": _("NVIDIA GPU")}
     _add_choice(procedure, "device", _("De_vice"), _("What computes"), devices)
-    as_before = {"auto": _("As the coarse layer was made (strokes: this layer)")}
+    as_before = {"auto": _("As the coarse layer was made (strokes: this layer, or what is visible once a variant was kept)")}
     _add_choice(procedure, "source", _("S_ource"), READ, as_before | SOURCES)
     procedure.add_group_layer_return_value("group", _("Variants"), _("The group of variants"), True, READ_WRITE)
 

@@ -177,7 +177,11 @@ def shipped_models_folders() -> tuple[Path, ...]:
     return PACKAGE.parent / "models", Path(sys.prefix, "share", "lapcvae", "models")
 
 
+def asked_model_folders() -> list[Path]:
+    """Those that LAPCVAE_MODELS names; they may not exist."""
+    return [Path(p) for p in os.environ.get("LAPCVAE_MODELS", "").split(os.pathsep) if p]
+
+
 def model_folders(*shipped: Path) -> list[Path]:
     """The folders to scan for models, first match wins: LAPCVAE_MODELS, the user's, the shipped. May not exist."""
-    chosen = [Path(p) for p in os.environ.get("LAPCVAE_MODELS", "").split(os.pathsep) if p]
-    return list(dict.fromkeys([*chosen, user_models_folder(), *(shipped or shipped_models_folders())]))
+    return list(dict.fromkeys([*asked_model_folders(), user_models_folder(), *(shipped or shipped_models_folders())]))

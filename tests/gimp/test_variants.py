@@ -125,7 +125,7 @@ class TestKeep:
 
     def test_what_is_kept_cannot_be_kept_again_but_repeated(self, used):
         status, message = whole(used, "keep")["kept twice"]
-        assert status == "EXECUTION_ERROR" and '"Variant 1" is kept already' in message
+        assert status == "EXECUTION_ERROR" and '"Variant 1" is kept already, or was taken out' in message
         assert whole(used, "keep")["again"] == 6
 
 
