@@ -4,9 +4,10 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 
 1. The photo is encoded once: b_k and the posterior of every level (`EncodedPhoto`).
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
-   is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost), pulled towards a real face by the
-   coarsest level's denoising VAE (`realism`). D, and not the mean over a cell: that is what the coarse image of a photo
-   with this paint in it is, and a sample can be made to agree with it without ringing.
+   is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
+   is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
+   Paint is crude, and `realism` makes it a face: level j is drawn once more for its own coarser level, from the posterior
+   of what is painted, mixed with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo's posterior can stay, wholly or in part (`structure`): its detail in the painting's colours.
@@ -27,6 +28,8 @@ from .protocol.errors import LapcvaeError
 GLOBAL_SHARE = 0.5
 # What is drawn anew even under the thinnest paint, so that variants differ.
 LEAST_ANEW = 0.2
+# From this realism on, opaque paint counts only as far as level j's latents say it; below, it is mixed with the paint itself.
+LATENTS_ALONE = 0.1
 # Variance of the shown picture (full scale 1) below which it has no structure that paint could keep.
 FLAT = (2 / 255) ** 2
 # What is decoded around the part that counts, in steps of the level's graphs: nearly all that they look at.
@@ -253,7 +256,7 @@ class Plan:
     encoded: EncodedPhoto
     paint: Paint
     masks: Masks
-    # The wanted picture at level j, before and after it was made realistic.
+    # The wanted picture at level j, before and after the coarsest level made it realistic and filled in what was erased.
     painted_j: np.ndarray
     wanted_j: np.ndarray
     realism: float
@@ -262,8 +265,10 @@ class Plan:
     statistics: np.ndarray = None
     # How much of the photo's detail above the model's resolution has to go, S x S x 1.
     anew: np.ndarray = None
-    # Per level finer than j, how crude what is painted is there, h x w x 1.
+    # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
+    # How level j is drawn once more; None where the painting counts as it is.
+    redraw: Redraw | None = None
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -278,10 +283,55 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
     plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
-    wanted = _realistic(plan) if realism or paint.erased.any() else painted_j
-    trust = tuple(_trust(plan, k) for k in range(paint.level))
+    wanted = _realistic(plan) if (realism and paint.level == engine.bundle.K) or paint.erased.any() else painted_j
+    trust = tuple(_trust(plan, k) for k in range(min(paint.level, engine.bundle.K - 1) + 1))
     anew = ((1 - structure) * paint.opaque * np.minimum(paint.cover, 1))[:, :, None].astype(np.float32)
-    return replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust, anew=anew)
+    plan = replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust, anew=anew)
+    return replace(plan, redraw=_make_redraw(plan, structure))
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """What level j is drawn once more from: its own coarser picture (`u`, `statistics`) and the posterior of what is
+    painted; `s`: the share of every latent that the prior has, per group; `weight`: where the result counts, h x w x 1."""
+
+    u: np.ndarray
+    statistics: np.ndarray
+    posterior: list[Posterior]
+    s: list[np.ndarray]
+    weight: np.ndarray
+
+
+def _make_redraw(plan: Plan, structure: float) -> Redraw | None:
+    engine, j = plan.engine, plan.paint.level
+    if j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
+        return None
+    level = engine.bundle.levels[j]
+    x = pyramid.d(plan.wanted_j)
+    above = pyramid.u(pyramid.d(x)) if j + 1 < engine.bundle.K else None
+    statistics = engine.encode(j + 1, x, above)[-1].statistics
+    u = pyramid.u(x)
+    s = [np.maximum(np.float32(plan.realism), _largest(plan.paint.erased, group, level.size)) * mask
+         for group, mask in zip(level.groups, plan.masks.s[j])]  # fmt: skip
+    # A tint keeps what the photo shows there, and so does `structure`.
+    opaque = (1 - structure) * np.maximum(_cells(plan.paint.opaque, j), plan.paint.erased)
+    weight = np.maximum(min(1.0, plan.realism / LATENTS_ALONE), plan.paint.erased) * _grown(opaque)
+    return Redraw(u, statistics, engine.encode(j, plan.wanted_j, u), s, weight[:, :, None].astype(np.float32))
+
+
+def _largest(values: np.ndarray, group, size: int) -> np.ndarray:
+    """The largest value in each cell of a grid of latents, 1 x 1 x h x w; in all, for a group that all cells share."""
+    n = size // group.stride if group.kind == "grid" else 1
+    return values.reshape(n, len(values) // n, n, len(values) // n).max((1, 3))[None, None].astype(np.float32)
+
+
+def _redrawn(plan: Plan, eps: list[np.ndarray]) -> np.ndarray:
+    """Level j of one variant: with exactly the wanted coarser picture."""
+    redraw = plan.redraw
+    z = [q.mu for q in redraw.posterior]
+    x = _sample_level(plan, plan.paint.level, eps, redraw.u, redraw.statistics, z, redraw.s)
+    x = pyramid.project(x, pyramid.d(plan.wanted_j))
+    return plan.wanted_j + redraw.weight * (x - plan.wanted_j)
 
 
 def _trust(plan: Plan, k: int) -> np.ndarray:
@@ -306,7 +356,9 @@ def _realistic(plan: Plan) -> np.ndarray:
     x_K = pyramid.reduce(plan.painted_j, K - j)
     inside = _cells(plan.paint.cover, K)
     painted = (inside > CELL_SHARE).astype(np.float32)[:, :, None]
-    crude = np.maximum(plan.realism, _cells(plan.paint.erased, K - j)[:, :, None] > 0.5).astype(np.float32)
+    # Finer levels are made realistic by themselves (`Redraw`).
+    realism = plan.realism if j == K else 0.0
+    crude = np.maximum(realism, _cells(plan.paint.erased, K - j)[:, :, None] > 0.5).astype(np.float32)
     seen = engine.encode(K, x_K, painted=painted, trust=np.full_like(painted, crude.max()))
     made = _decode_coarsest(engine, seen)
     # Against what it makes of the same picture taken as clean: its own reconstruction error must not count.
@@ -334,10 +386,14 @@ def variant(plan: Plan, index: int) -> np.ndarray:
         return plan.encoded.b[0]
     x, statistics = plan.wanted_j, plan.statistics
     eps = _draw_eps(plan, index)
+    if plan.redraw:
+        x = _redrawn(plan, eps[j])
+        statistics = _statistics(plan, x)
+    wanted_j = x
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
-        x = _sample_level(plan, k, eps[k], u, statistics)
-        x = _agree(plan, x)
+        x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k])
+        x = _agree(plan, x, wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
     return x
@@ -354,26 +410,27 @@ def _statistics_of(plan: Plan, k: int, x: np.ndarray, u: np.ndarray) -> np.ndarr
 
 
 def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
-    """eps of every group of the levels finer than the painted one, for variant `index`; one draw, coarse to fine."""
-    levels = range(plan.paint.level - 1, -1, -1)
+    """eps of every group of the levels that are drawn, for variant `index`; one draw, coarse to fine."""
+    levels = range(plan.paint.level if plan.redraw else plan.paint.level - 1, -1, -1)
     shapes = [[q.mu.shape for q in plan.encoded.posteriors[k]] for k in levels]
     sizes = [int(np.prod(shape)) for level in shapes for shape in level]
     parts = iter(np.split(noise.gaussian((sum(sizes),), plan.seed, index), np.cumsum(sizes)[:-1]))
     return [[next(parts).reshape(shape) for shape in level] for level in shapes][::-1]
 
 
-def _agree(plan: Plan, x: np.ndarray) -> np.ndarray:
+def _agree(plan: Plan, x: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """x with exactly the wanted level j, but for erased cells: what was invented there may be anything."""
-    wanted, erased = plan.wanted_j, plan.paint.erased[:, :, None]
+    erased = plan.paint.erased[:, :, None]
     if erased.any():
         levels = (x.shape[0] // wanted.shape[0]).bit_length() - 1
         wanted = wanted + erased * (pyramid.reduce(x, levels) - wanted)
     return pyramid.project(x, wanted.astype(np.float32))
 
 
-def _sample_level(plan: Plan, k: int, eps: list[np.ndarray], u: np.ndarray, statistics: np.ndarray) -> np.ndarray:
-    """Level k inside S, the photo outside."""
-    z, s, b_k = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k], plan.encoded.b[k]
+def _sample_level(plan: Plan, k: int, eps: list[np.ndarray], u: np.ndarray, statistics: np.ndarray, z: list[np.ndarray],
+                  s: list[np.ndarray]) -> np.ndarray:  # fmt: skip
+    """Level k from `z`, with the share `s` of each drawn anew; the photo outside S."""
+    b_k = plan.encoded.b[k]
     weight, window = plan.masks.weight[k], plan.masks.windows[k]
     temperature = noise.level_temperature(plan.temperature, k, plan.engine.bundle.K)
     if window is None:

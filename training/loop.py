@@ -109,9 +109,8 @@ class Trainer:
         loss = negative_elbo(r, self.net.config.levels[k].lambda_, beta) + o.perceptual * r.perceptual
         loss = loss + o.calibration * r.score
         if self.adversary and r.drawn:
-            # One of the two samples: the other one is there for the score.
-            count = len(r.drawn.truth)
-            loss = loss + self.adversary.fooling(k, r.drawn.samples[:count], loss)
+            # One of the two samples of each: the other one is there for the score, or was painted on.
+            loss = loss + self.adversary.fooling(k, r.drawn.samples[:: 2], loss)
         return loss
 
     def _learn_to_judge(self, results: dict[int, LevelResult]) -> float:

@@ -19,7 +19,8 @@ from .lpips import LPIPS
 from .model import DiagonalGaussian, FromPosterior, FromPrior, LapCVAE, PosteriorAndTwoSamples
 
 # Down the whole chain, half of the samples are drawn as the priors say; they are scored. The other half are drawn as in
-# use, cooler, every level at a temperature of its own from here to 1: these only have to look like photos.
+# use, cooler, every level at a temperature of its own from here to 1, and half of these for what was painted on: they only
+# have to look like photos.
 COOLEST = 0.4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
@@ -99,8 +100,11 @@ class Step:
         crude = share >= self.mix.own_chain + self.mix.true
         results: dict[int, LevelResult] = {}
         given: Given | None = None
-        chain = self._start(b[K]) if self.chained else None
         cool = bool(torch.rand((), generator=generator) < 0.5)
+        chain = coarse = None
+        if self.chained:
+            coarse = torch.cat([b[K], self._painted(b[K], generator) if cool else b[K]])
+            chain = self._start(coarse)
         for k in range(K, min(self.levels) - 1, -1):
             trained = k in self.levels
             if 0 < self.crop < b[k].shape[-1]:
@@ -109,7 +113,7 @@ class Step:
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
                 if chain and k < K:
                     temperature = float(COOLEST + (1 - COOLEST) * torch.rand((), generator=generator)) if cool else 1.0
-                    chain, result.drawn = self._next(k, chain, b[k], b[K], temperature, generator)
+                    chain, result.drawn = self._next(k, chain, b[k], coarse, temperature, generator)
             if trained:
                 if result.drawn and not (chain and cool):
                     result.score = result.drawn.score
@@ -121,14 +125,16 @@ class Step:
                     given = self._given(k, b[k], result.x_k.detach(), own, crude, given, generator)
         return results
 
-    def _start(self, b_K: torch.Tensor) -> Given:
-        """What level K - 1 samples for: the true coarsest pictures, twice (2N)."""
-        picture = torch.cat([b_K, b_K])
-        with torch.no_grad():
-            statistics = self.net.encode(self.net.config.K, picture)[-1].parameters
-        return Given(picture, pyramid.u(picture), None, statistics)
+    def _painted(self, b_K: torch.Tensor, generator) -> torch.Tensor:
+        return corrupt.paint(b_K, generator).picture if self.net.config.trust else b_K
 
-    def _next(self, k: int, chain: Given, b_k, b_K, temperature: float, generator) -> tuple[Given, Drawn]:
+    def _start(self, coarse: torch.Tensor) -> Given:
+        """What level K - 1 samples for: coarsest pictures, 2N."""
+        with torch.no_grad():
+            statistics = self.net.encode(self.net.config.K, coarse)[-1].parameters
+        return Given(coarse, pyramid.u(coarse), None, statistics)
+
+    def _next(self, k: int, chain: Given, b_k, coarse, temperature: float, generator) -> tuple[Given, Drawn]:
         """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit (crops: as drawn).
         The gradient goes up through the picture, not through what the encoder says of it."""
         count, side = len(chain.u), b_k.shape[-1]
@@ -136,7 +142,7 @@ class Step:
         x_k = self.net.decode(k, draw, count, chain.u, chain.statistics).float()
         if side == self.net.config.level_size(k):
             with torch.autocast(x_k.device.type, enabled=False):
-                x_k = pyramid.project(x_k, torch.cat([b_K, b_K]))
+                x_k = pyramid.project(x_k, coarse)
         with torch.no_grad():
             statistics = self.net.encode(k, x_k, chain.u)[-1].parameters
         return Given(x_k, pyramid.u(x_k), None, statistics), Drawn(x_k, b_k)

@@ -137,7 +137,7 @@ def no_numbers():
 
 
 for name in (
-    "kept_then_edited", "strokes_selected", "transparent", "selected_elsewhere", "last_seeds", "photo_in_its_group", "locked",
-    "no_numbers",
+    "kept_then_edited", "strokes_selected", "transparent", "selected_elsewhere", "last_seeds", "photo_in_its_group",
+    "locked", "no_numbers",
 ):  # fmt: skip
     guarded(name, globals()[name])
