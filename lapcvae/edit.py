@@ -28,7 +28,7 @@ from .protocol.errors import LapcvaeError
 GLOBAL_SHARE = 0.5
 # What is drawn anew even under the thinnest paint, so that variants differ.
 LEAST_ANEW = 0.2
-# From this realism on, opaque paint counts only as far as level j's latents say it; below, it is mixed with the paint itself.
+# From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
 # Variance of the shown picture (full scale 1) below which it has no structure that paint could keep.
 FLAT = (2 / 255) ** 2

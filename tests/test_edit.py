@@ -197,6 +197,43 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
     assert np.abs(edit.variant(plan, 0) - edit.variant(plan, 1)).max() > 2 / 255
 
 
+def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0) -> edit.Plan:
+    """A patch over the middle of the portrait."""
+    encoded = edit.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
+    cover = np.zeros((64, 64), np.float32)
+    cover[16:48, 16:48] = 1
+    change = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15), level)
+    paint = edit.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, np.float32(opaque) * cover)
+    return edit.make_plan(
+        engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
+    )  # fmt: skip
+
+
+def test_realism_draws_the_painted_level_anew_and_keeps_the_coarser_one(engine):
+    plan = plan_of(engine, 1, realism=0.5)
+    wanted = plan.wanted_j
+    samples = [pyramid.reduce(edit.variant(plan, i), 1) for i in range(2)]
+    # Well inside of the paint, the level above is as it was painted, and the painted level is not.
+    for sample in samples:
+        assert np.abs(pyramid.d(sample) - pyramid.d(wanted))[5:11, 5:11].max() * 255 < 0.05
+        assert np.abs(sample - wanted)[10:22, 10:22].max() * 255 > 2
+    assert np.abs(samples[0] - samples[1]).max() * 255 > 2
+
+
+def test_a_tint_and_what_shall_keep_its_structure_are_not_drawn_anew(engine):
+    for plan in (plan_of(engine, 1, 0.5, opaque=0.0), plan_of(engine, 1, 0.5, structure=1.0)):
+        made = pyramid.reduce(edit.variant(plan, 0), 1)
+        assert np.abs(made - plan.wanted_j).max() * 255 < 0.05
+
+
+def test_little_realism_is_little_change(engine):
+    def moved(realism):
+        plan = plan_of(engine, 1, realism)
+        return np.abs(pyramid.reduce(edit.variant(plan, 0), 1) - plan.wanted_j).max()
+
+    assert moved(0.0) < 1e-4 < moved(0.01) < 0.3 * moved(0.1)
+
+
 def test_the_finished_picture_agrees_with_the_painting(one_service):
     # At the model's own size, so that D of the result can be compared with the wanted coarse image cell by cell.
     photo = PhotoFile(toy.portrait(64, 64), "PNG")
