@@ -88,7 +88,10 @@ def photo(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer:
 def _under_strokes(image: Gimp.Image, selected: Gimp.Layer) -> Gimp.Layer | None:
     """The photo that the selected layer was painted over, if that is one of strokes: mostly transparent, nothing was made
     from it, and below it is a picture."""
-    if records.remembers(selected) or coarse_layers(image, selected) or not _mostly_transparent(selected):
+    # Text, vector and link layers are layers of their own classes: nobody paints strokes there.
+    if type(selected) is not Gimp.Layer or records.remembers(selected) or coarse_layers(image, selected):
+        return None
+    if not _mostly_transparent(selected):
         return None
     there = all_layers(image)
     below = there[there.index(selected) + 1 :]
