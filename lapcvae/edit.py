@@ -315,7 +315,7 @@ def _make_redraw(plan: Plan, structure: float) -> Redraw | None:
          for group, mask in zip(level.groups, plan.masks.s[j])]  # fmt: skip
     # A tint keeps what the photo shows there, and so does `structure`.
     opaque = (1 - structure) * np.maximum(_cells(plan.paint.opaque, j), plan.paint.erased)
-    weight = np.maximum(min(1.0, plan.realism / LATENTS_ALONE), plan.paint.erased) * _grown(opaque)
+    weight = np.maximum(min(1.0, plan.realism / LATENTS_ALONE), plan.paint.erased) * opaque
     return Redraw(u, statistics, engine.encode(j, plan.wanted_j, u), s, weight[:, :, None].astype(np.float32))
 
 
