@@ -156,7 +156,7 @@ def test_photo_that_cannot_be_found_is_said_by_selecting_it(changed):
         ("both sheared", "cropped, turned or stretched"),
         ("image stretched", "cropped, turned or stretched"),
         ("photo scaled", "scaled, turned or moved without the other"),
-        ("coarse scaled", "scaled, turned or distorted"),
+        ("coarse scaled", "scaled, turned, cropped or distorted"),
         ("cropped at both ends", "cropped, turned or stretched"),
         ("cropped on all sides", "cropped, turned or stretched"),
     ],
