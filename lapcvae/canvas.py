@@ -8,6 +8,7 @@ from . import compose, edit, texture
 from .engine import Engine
 from .protocol.host import Host
 from .protocol.messages import EditRequest, Prepared
+from .recolour import colours_of_detail
 
 
 class Canvas:
@@ -25,7 +26,7 @@ class Canvas:
             self.mask = np.zeros((0, 0), np.float32)
             return
         self.warp = compose.WarpUp(frame, size, self.box)
-        self.mask = np.clip(self.warp.linear_plane(m[:, :, None]), 0, 1)
+        self.mask = np.clip(self.warp.linear_planes(m[:, :, None])[0], 0, 1)
         # Within float rounding of the painted part's edge, M is 1, and where nothing reaches, exactly 0.
         self.mask[self.mask > 1 - 1e-5] = 1
         self.mask[self.mask < 1e-5] = 0
@@ -74,12 +75,20 @@ class Canvas:
             return self.native
         out = self.warp.planes(change * self.scale)
         out += self.photo
-        gone = np.maximum(compose.fade(change), self.plan.anew)
+        structure = np.float32(self.plan.structure)
+        gone = np.maximum((1 - structure) * compose.fade(change), self.plan.anew)
         other = -self.detail
         if self.texture is not None:
-            other += self.texture(index, native, gone[:, :, 0], compose.structure_gone(change))
-        other *= self.warp.linear_plane(gone)
+            # A hat's knitting is no hair: of what lies under opaque paint, other detail is preferred to its own.
+            removed = np.maximum(compose.structure_gone(change), self.plan.anew[:, :, 0])
+            other += self.texture(index, native, gone[:, :, 0], removed)
+        other *= self.warp.linear_planes(gone)
         out += other
+        if structure:
+            # What stays of it goes with the new colours.
+            own, common = colours_of_detail(native, self.b_0, self.plan.paint.opaque)
+            out += self.detail * self.warp.linear_planes(structure * (own - 1))
+            out += self.detail.mean(0) * self.warp.linear_planes(structure * common)
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
         return np.stack([*out.astype(self.dtype), *self.alpha.transpose(2, 0, 1)], axis=2)

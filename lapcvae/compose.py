@@ -215,9 +215,9 @@ class WarpUp:
         """Without overshoot: what is 0 or 1 around a point stays 0 or 1 there."""
         return self(values, _linear)
 
-    def linear_plane(self, values: np.ndarray) -> np.ndarray:
-        """As `linear`, S x S x 1 -> H x W."""
-        return self.planes(values, _linear)[0]
+    def linear_planes(self, values: np.ndarray) -> np.ndarray:
+        """As `linear`, S x S x C -> C x H x W."""
+        return self.planes(values, _linear)
 
     def _turned(self, values: np.ndarray) -> np.ndarray:
         n = values.shape[0]

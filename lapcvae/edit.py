@@ -10,7 +10,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    of what is painted, mixed with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
-   Inside S too the photo's posterior can stay, wholly or in part (`structure`): its detail in the painting's colours.
+   Inside S too the photo can stay, wholly or in part (`structure`): its detail h_k in the painting's colours, with the
+   contrast that goes with them. Less than all of it is mixed, in pixels and in latents alike.
 4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
 """
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import noise, pyramid
+from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
 from .protocol.errors import LapcvaeError
 
@@ -30,8 +31,10 @@ GLOBAL_SHARE = 0.5
 LEAST_ANEW = 0.2
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
-# Variance of the shown picture (full scale 1) below which it has no structure that paint could keep.
-FLAT = (2 / 255) ** 2
+# Variance of the shown picture (full scale 1), all colours, below which it is too flat to tell what paint keeps of it.
+FLAT = 0.006**2
+# Share of what came out that has to follow the shown picture before any of it counts as kept.
+DOUBTED = 0.7
 # What is decoded around the part that counts, in steps of the level's graphs: nearly all that they look at.
 MARGIN = 4
 # A cell counts as painted from this share of its area on.
@@ -136,21 +139,28 @@ class Masks:
 def opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: int) -> np.ndarray:
     """How much of `shown`'s structure `change` takes away, S x S in 0..1; `change`, `shown`: S x S x 3, where `cover` > 0.
 
-    Paint over a picture is `shown + a (colour - shown)`, so the change follows the picture by -a: the slope of a regression
-    in a window of `radius` pixels around, over what is painted. A tint adds a colour and has none.
+    Paint over a picture makes `(1 - a) shown + a colour`, which follows the picture by 1 - a: the slope of a regression in a
+    window of `radius` pixels around, over what is painted; soft edges, where a varies, count as little as they change. It
+    is believed as far as it explains what came out: several colours side by side follow nothing. Where the picture is flat
+    nothing tells a tint from paint, and all is taken as paint.
     """
-    painted = (cover > 0).astype(np.float32)
-    weight = np.maximum(_window_sum(painted, radius), 1e-6)
+    weight = (cover > 0) * np.square(change).mean(2)
+    total = _window_sum(weight, radius) + 1e-12
 
     def mean(values):
-        return _window_sum(values * painted, radius) / weight
+        return _window_sum(values * weight, radius) / total
 
-    covariance, variance = np.zeros_like(cover), np.full_like(cover, FLAT)
+    together, of_shown, of_result = np.zeros_like(cover), np.full_like(cover, FLAT), np.full_like(cover, FLAT)
     for c in range(3):
-        middle = mean(shown[:, :, c])
-        covariance += mean(change[:, :, c] * shown[:, :, c]) - mean(change[:, :, c]) * middle
-        variance += np.maximum(mean(shown[:, :, c] ** 2) - middle**2, 0)
-    return np.clip(-covariance / variance, 0, 1) * painted
+        now, then = shown[:, :, c] + change[:, :, c], shown[:, :, c]
+        now_mean, then_mean = mean(now), mean(then)
+        together += mean(now * then) - now_mean * then_mean
+        of_shown += np.maximum(mean(then**2) - then_mean**2, 0)
+        of_result += np.maximum(mean(now**2) - now_mean**2, 0)
+    slope = np.clip(together / of_shown, 0, 1)
+    explained = np.clip(together**2 / (of_shown * of_result), 0, 1)
+    believed = np.clip((explained - DOUBTED) / (1 - DOUBTED), 0, 1)
+    return (1 - slope * believed) * (cover > 0)
 
 
 def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
@@ -262,6 +272,9 @@ class Plan:
     realism: float
     temperature: float
     seed: int
+    structure: float = 0.0
+    # b_0 .. b_j of the photo with its own structure in the painting's colours; empty if nothing of that shall stay.
+    recoloured: list[np.ndarray] = ()
     statistics: np.ndarray = None
     # How much of the photo's detail above the model's resolution has to go, S x S x 1.
     anew: np.ndarray = None
@@ -282,8 +295,12 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
-    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
+    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed, structure)
     wanted = _realistic(plan) if (realism and paint.level == engine.bundle.K) or paint.erased.any() else painted_j
+    if structure:
+        kept = recolour.recoloured(encoded.b, wanted - b_j, paint.opaque)
+        plan = replace(plan, recoloured=pyramid.gaussians(kept.astype(np.float32), paint.level))
+        wanted = wanted + np.float32(structure) * masks.weight[paint.level] * (plan.recoloured[-1] - wanted)
     trust = tuple(_trust(plan, k) for k in range(min(paint.level, engine.bundle.K - 1) + 1))
     anew = ((1 - structure) * paint.opaque * np.minimum(paint.cover, 1))[:, :, None].astype(np.float32)
     plan = replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust, anew=anew)
@@ -393,10 +410,17 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
         x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k])
-        x = _agree(plan, x, wanted_j)
+        x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
     return x
+
+
+def _with_structure(plan: Plan, k: int, x: np.ndarray) -> np.ndarray:
+    """Level k with the recoloured photo in place of what was drawn, as far as the photo's structure shall stay."""
+    if not plan.recoloured:
+        return x
+    return x + np.float32(plan.structure) * plan.masks.weight[k] * (plan.recoloured[k] - x)
 
 
 def _statistics_of(plan: Plan, k: int, x: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from PIL import Image
 from . import compose, noise, pyramid
 from .compose import mean_colour
 from .protocol.geometry import Box, Frame
+from .recolour import contrast
 
 # Below half an octave there is nothing above the model's resolution but what single pixels are: copied, that is specks.
 LEAST_ENLARGED = 2**0.5
@@ -32,13 +33,11 @@ COLOUR = 2.0
 NEARER = 0.4
 OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.2
 # What a place beside the neighbour's may be worse: a texture is copied in patches, or one mole would be at every block.
-COHERENT = 0.01
+COHERENT = 0.03
 # What the mean square of its detail costs: of places that look alike, one with a mole or a glint is the wrong one.
 STRONG = 10.0
 # Squared difference of structure beyond which a place is too unlike to give its detail; what lies outside the box costs.
 ALIKE, OUTSIDE = 0.01, 1e3
-# Contrast goes with brightness, within limits; the first number keeps black from dividing.
-LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
 # Blocks' borders wander by this share of a block, so that they do not show as a grid.
 WANDER = 0.45
 # Rows of the photo that are put together at once.
@@ -102,10 +101,9 @@ class Texture:
             wanted = _surroundings(picture)[at[:, 0], at[:, 1]]
             place = self._search(index, wanted, at, blocks, removed)
             shifts[blocks] = place - at
-            light = mean_colour(picture)[at[:, 0], at[:, 1]] + LEAST_LIGHT
+            light = mean_colour(picture)[at[:, 0], at[:, 1]]
             unlike = np.square(wanted - self.seen[place[:, 0], place[:, 1]])[:, PLACE + self.colours :].sum(1)
-            gain = np.clip(light / (self.light[place[:, 0], place[:, 1]] + LEAST_LIGHT), *GAINS)
-            gains[blocks] = gain * np.exp(-unlike / ALIKE)
+            gains[blocks] = contrast(light, self.light[place[:, 0], place[:, 1]]) * np.exp(-unlike / ALIKE)
         return self._put_together(shifts, gains)
 
     def _search(self, index: int, wanted: np.ndarray, at: np.ndarray, blocks: tuple, removed: np.ndarray) -> np.ndarray:
@@ -125,7 +123,7 @@ class Texture:
             less = costs < cost + preferred
             return np.where(less[:, None], other, place), np.where(less, costs, cost)
 
-        place, cost = better(at, OWN_REMOVED * removed)
+        place, cost = better(at, removed * (OWN_REMOVED + self.strong))
         number = np.full((self.blocks + 2, self.blocks + 2), -1)
         number[blocks[0] + 1, blocks[1] + 1] = np.arange(len(at))
         for sweep in range(SWEEPS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lapcvae import compose, texture
+from lapcvae import compose, recolour, texture
 from lapcvae.protocol.geometry import Box, Frame
 
 SIZE, SIDE = 64, 256
@@ -49,7 +49,7 @@ def test_what_looks_as_before_keeps_its_own_detail():
 def test_a_change_of_tone_keeps_the_detail_in_its_place_and_weaker(darker):
     made, detail, b_0 = halves()
     found = made(0, b_0 - darker, NOTHING + 1, NOTHING)[64:192, 140:240]
-    ratio = (0.8 - darker + texture.LEAST_LIGHT) / (0.8 + texture.LEAST_LIGHT)
+    ratio = recolour.contrast(0.8 - darker, 0.8)
     assert np.allclose(found, ratio * detail[64:192, 140:240], rtol=1e-4) and ratio < 1
 
 
@@ -82,7 +82,7 @@ def test_what_is_removed_gives_its_detail_to_nobody():
     assert new[:, 30:34].all() and not new[:, :20].any()
     found = made(0, picture, new, compose.structure_gone(change))
     gone = found[32:224, 4 * 30 : 4 * 34]
-    assert 0.5 < gone.min() and gone.max() <= texture.GAINS[1]
+    assert 0.5 < gone.min() and gone.max() <= recolour.GAINS[1]
 
 
 def test_of_places_that_look_alike_one_with_a_glint_is_not_taken():

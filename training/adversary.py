@@ -3,7 +3,8 @@
 Hinge loss, spectral normalisation (Miyato et al. 2018); the weight in the decoder's loss is adaptive, as in VQGAN (Esser et
 al. 2021, eq. 7): the ratio of the gradients at the decoder's last layer, so that the likelihood and the calibration stay
 in charge. Only what the prior draws is judged: reconstructions have a likelihood of their own. It sees the picture alone:
-a sample has the coarse picture that it was drawn for in itself.
+a sample has the coarse picture that it was drawn for in itself. Where pictures are aligned, parts that people look at first,
+such as the eyes, have a discriminator of their own (as in GFPGAN, Wang et al. 2021).
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ WIDTHS = (64, 128, 192, 256)
 CELLS = 32
 LEARNING_RATE = 4e-4
 MOST_WEIGHT = 100.0
+# A part of a level is looked at if it has this many pixels a side, at least.
+LEAST_PART = 4
 
 
 class Discriminator(nn.Module):
     """x_k, N x 3 x H x W, to two maps of logits: of parts of about a third of the picture, and of nearly all of it, so
-    that two eyes are judged together."""
+    that two eyes are judged together. `widths`: of its layers, each half as large as the one before."""
 
-    def __init__(self, side: int, gain: float):
+    def __init__(self, side: int, gain: float, widths: tuple[int, ...] = WIDTHS):
         super().__init__()
         self.gain, self.fold = gain, max(1, side // CELLS)
-        self.first = spectral_norm(nn.Conv2d(6 * self.fold**2, WIDTHS[0], 3, padding=1))
+        self.first = spectral_norm(nn.Conv2d(6 * self.fold**2, widths[0], 3, padding=1))
         self.downs = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in zip(WIDTHS, WIDTHS[1:])
+            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in zip(widths, widths[1:])
         )
-        self.heads = nn.ModuleList(spectral_norm(nn.Conv2d(width, 1, 3, padding=1)) for width in WIDTHS[-2:])
+        self.heads = nn.ModuleList(spectral_norm(nn.Conv2d(width, 1, 3, padding=1)) for width in widths[-2:])
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         low = pyramid.u(pyramid.d(x))
@@ -47,21 +50,42 @@ class Discriminator(nn.Module):
         return [head(features).float() for head, features in zip(self.heads, seen[-2:])]
 
 
-class Adversary:
-    """The discriminators of the trained levels and their optimizer. `crop`: as `config.Optimisation.crop`."""
+class Judge(nn.Module):
+    """The discriminators of a level: of the whole and of its parts; `parts`: left, top, right, bottom in 0..1."""
 
-    def __init__(self, net: LapCVAE, levels: tuple[int, ...], weight: float, device: str, crop: int = 0):
+    def __init__(self, side: int, gain: float, parts: tuple[tuple[float, float, float, float], ...] = ()):
+        super().__init__()
+        self.whole = Discriminator(side, gain)
+        # Whole cells of the folded picture, and those an even number, or a layer that halves it would lose some.
+        step = 2 * self.whole.fold
+        found = [tuple(round(edge * side / step) * step for edge in part) for part in parts]
+        self.windows = [w for w in found if min(w[2] - w[0], w[3] - w[1]) >= LEAST_PART]
+        self.parts = nn.ModuleList(Discriminator(side, gain, WIDTHS[:-1]) for _ in self.windows)
+
+    def forward(self, x: torch.Tensor) -> list[list[torch.Tensor]]:
+        """The logits of the whole and of each part."""
+        close = (x[:, :, top:bottom, left:right] for left, top, right, bottom in self.windows)
+        return [self.whole(x), *(judge(part) for judge, part in zip(self.parts, close))]
+
+
+class Adversary:
+    """The discriminators of the trained levels and their optimizer. `crop`, `parts`: as in `config.Optimisation`."""
+
+    def __init__(self, net: LapCVAE, levels: tuple[int, ...], weight: float, device: str, crop: int = 0, parts: tuple = ()):
         self.net, self.weight = net, weight
-        self.judges = nn.ModuleDict({
-            str(k): Discriminator(min(net.config.level_size(k), crop or net.config.size), net.config.levels[k].gain)
-            for k in levels if k < net.config.K
-        }).to(device, memory_format=torch.channels_last)  # fmt: skip
+        self.judges = nn.ModuleDict()
+        for k in levels:
+            side = net.config.level_size(k)
+            whole = not 0 < crop < side
+            if k < net.config.K:
+                self.judges[str(k)] = Judge(side if whole else crop, net.config.levels[k].gain, parts if whole else ())
+        self.judges.to(device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.judges.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), weight_decay=0)
 
     def fooling(self, k: int, samples: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """The decoder's adversarial loss, weighted against `other`, the level's remaining loss."""
         judge = self.judges[str(k)].requires_grad_(False)
-        loss = -sum(logits.mean() for logits in judge(samples)) / len(judge.heads)
+        loss = -_mean(judge(samples))
         judge.requires_grad_(True)
         last = self.net.decoders[k].last.weight
         of_other, of_this = (torch.autograd.grad(v, last, retain_graph=True)[0].norm() for v in (other, loss))
@@ -70,8 +94,9 @@ class Adversary:
     def learn(self, k: int, samples: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """The discriminator's own loss, 2 for one that knows nothing; `samples` (2N) are two for each of N conditions."""
         judge = self.judges[str(k)]
-        pairs = zip(judge(truth), judge(samples.detach()))
-        return sum(F.relu(1 - true).mean() + F.relu(1 + made).mean() for true, made in pairs) / len(judge.heads)
+        true = [[F.relu(1 - logits) for logits in one] for one in judge(truth)]
+        made = [[F.relu(1 + logits) for logits in one] for one in judge(samples.detach())]
+        return _mean(true) + _mean(made)
 
     def state(self) -> dict:
         return {"judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict()}
@@ -79,3 +104,9 @@ class Adversary:
     def restore(self, state: dict) -> None:
         self.judges.load_state_dict(state["judges"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _mean(found: list[list[torch.Tensor]]) -> torch.Tensor:
+    """Of all maps of a discriminator; the parts together count as much as the whole."""
+    whole, *parts = (sum(logits.mean() for logits in one) / len(one) for one in found)
+    return (whole + sum(parts) / len(parts)) / 2 if parts else whole

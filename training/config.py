@@ -132,6 +132,8 @@ class Optimisation:
     calibration: float = 0.0
     # Share of the gradient that a discriminator of samples has, against all else (0: none); after calibration.
     adversarial: float = 0.0
+    # Parts of aligned pictures that have a discriminator of their own: left, top, right, bottom in 0..1.
+    parts: tuple[tuple[float, float, float, float], ...] = ()
     # Whether those samples are drawn down the whole chain, from the true coarsest picture on, and the gradient goes up it:
     # each level answers for what the finer ones make of its samples. Otherwise each level samples for its own conditions.
     whole_chain: bool = False
@@ -263,10 +265,13 @@ def paper(size: int = 128, levels: int = 4, latents: int = 64) -> Model:
     )
 
 
+# Both eyes and the mouth of faces as the training pictures have them.
+FACE_PARTS = ((0.25, 0.375, 0.75, 0.5625), (0.3125, 0.625, 0.6875, 0.8125))
+
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("faces-128", FACES_128),
+        Preset("faces-128", FACES_128, optimisation=Optimisation(parts=FACE_PARTS)),
         *(
             # Their coarser levels are those of the model that is half as large.
             Preset(f"faces-{model.size}", model, stored=1, optimisation=Optimisation(only_levels=(0,), crop=128),

@@ -63,7 +63,9 @@ class Trainer:
         self.step, self.skipped = 0, 0
         self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0,
                             o.crop, o.whole_chain)  # fmt: skip
-        self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device, o.crop) if o.adversarial else None
+        self.adversary = None
+        if o.adversarial:
+            self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device, o.crop, o.parts)
         self.in_the_loss = _in_the_loss(run)
 
     @property

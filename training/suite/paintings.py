@@ -17,11 +17,14 @@ from .brush import Canvas
 from .scene import EYE_LEFT, EYE_RIGHT, EYE_Y, Colour, Scene, ellipse, towards
 
 EYES = (EYE_LEFT, EYE_RIGHT)
+RECOLOURED, HAIRLINE = 0.8, (0.36, 0.2)
 
 
 @dataclass(frozen=True)
 class Painting:
     """`paint` puts the strokes on the canvas. `object_` is drawn onto photos that do not have it: what is to go.
+
+    `structure`: how much of the photo's own detail a person would keep: what only gets another colour or light keeps most.
 
     `cells`: of the painted level, across the frame. `kind`: "coarse" (painted on the coarse picture) or "strokes" (on a
     transparent layer over the photo). `focus`: what to look at closely, in the frame's coordinates; None: the middle of what
@@ -35,6 +38,7 @@ class Painting:
     paint: Callable[[Canvas, Scene], None]
     object_: Callable[[Scene, int], np.ndarray] | None = None
     focus: tuple[float, float] | None = None
+    structure: float = 0.0
 
     @property
     def removes(self) -> str:
@@ -313,18 +317,19 @@ PAINTINGS = (
     Painting("sunglasses-off", "skin, brows and eyes over them", 32, "coarse", sunglasses_off, objects.sunglasses),
     Painting("glasses-on", "thin dark rims", 64, "strokes", glasses_on),
     Painting("glasses-off", "skin over the rims", 32, "strokes", glasses_off, objects.glasses),
-    Painting("hair-darker", "the hair's own colour, darker", 16, "coarse", hair_darker, focus=(0.36, 0.2)),
-    Painting("hair-blonde", "blonde over the hair", 16, "coarse", hair_blonde, focus=(0.36, 0.2)),
-    Painting("hair-grey", "grey over the hair", 16, "strokes", hair_grey, focus=(0.36, 0.2)),
+    Painting("hair-darker", "the hair's own colour, darker", 16, "coarse", hair_darker, None, HAIRLINE, RECOLOURED),
+    Painting("hair-blonde", "blonde over the hair", 16, "coarse", hair_blonde, None, HAIRLINE, RECOLOURED),
+    Painting("hair-grey", "grey over the hair", 16, "strokes", hair_grey, None, HAIRLINE, RECOLOURED),
     Painting("hair-longer", "hair down to the shoulders", 16, "coarse", hair_longer, focus=(0.25, 0.6)),
     Painting("hair-shorter", "background over long locks", 16, "coarse", hair_shorter, objects.locks, (0.25, 0.5)),
     Painting("beard-on", "dark along jaw and lip", 32, "coarse", beard_on),
     Painting("beard-off", "skin over it", 32, "coarse", beard_off, objects.beard),
     Painting("moustache-on", "a dark curve over the lip", 64, "strokes", moustache_on),
-    Painting("lips-red", "lipstick", 64, "strokes", lips_red),
-    Painting("make-up", "lids, brows and cheeks", 64, "coarse", make_up),
+    Painting("lips-red", "lipstick", 64, "strokes", lips_red, structure=RECOLOURED),
+    Painting("make-up", "lids, brows and cheeks", 64, "coarse", make_up, structure=RECOLOURED),
     Painting(
-        "light-side", "a soft shadow on the right, light on the left", 16, "coarse", light_from_one_side, focus=(0.6, 0.55)
+        "light-side", "a soft shadow on the right, light on the left", 16, "coarse", light_from_one_side, focus=(0.6, 0.55),
+        structure=RECOLOURED,
     ),
     Painting(
         "background-plain",

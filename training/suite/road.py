@@ -46,7 +46,8 @@ class Cell:
     """Everything about one painting on one photo.
 
     `bare`: the photo as it came; `subject`: what was painted on, with the object if one was put in; `object_alpha`: where
-    that is, n x n over the frame, or None; `usual`: the edit with the settings asked for; `exact`: at realism 0.
+    that is, n x n over the frame, or None; `usual`: the edit with the settings asked for; `exact`: at realism 0, all
+    drawn anew.
     """
 
     painting: Painting
@@ -81,8 +82,8 @@ class Road:
             subject, alpha = bare.with_object(overlay), overlay[:, :, 3]
         paint = self._painted(painting, subject, Scene(self.square(subject), square, bare.mouth, bare.parted))
         level = self.level(painting)
-        usual = self.edit(subject, paint, level, settings)
-        exactly = replace(settings, realism=0.0, count=min(2, settings.count))
+        usual = self.edit(subject, paint, level, replace(settings, structure=painting.structure))
+        exactly = replace(settings, realism=0.0, structure=0.0, count=min(2, settings.count))
         exact = self.edit(subject, paint, level, exactly)
         return Cell(painting, bare, subject, alpha, paint, usual, exact, self._plan(subject, paint, exact.request))
 

@@ -1,0 +1,75 @@
+"""The photo's own structure in the painting's colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lapcvae import noise, pyramid, recolour
+
+SIZE, LEVELS = 64, 3
+DARK, SKIN = np.float32([0.16, 0.10, 0.08]), np.float32([0.85, 0.62, 0.55])
+GRAY = np.float32([0.6, 0.6, 0.6])
+
+
+def hair_and_skin() -> tuple[list[np.ndarray], np.ndarray]:
+    """Dark hair with reddish strands above skin with freckles, and where the hair is; the hairline runs through cells."""
+    line = 26 + np.round(2 * np.sin(np.arange(SIZE) / 5)).astype(int)
+    hair = np.arange(SIZE)[:, None] < line
+    picture = np.where(hair[:, :, None], DARK, SKIN)
+    strands = 0.05 * noise.gaussian((SIZE, SIZE), "strands")[:, :, None]
+    picture = picture + np.where(hair[:, :, None], strands * np.float32([1, 0.4, 0.2]), 0.3 * strands * SKIN)
+    return pyramid.gaussians(np.clip(picture, 0, 1).astype(np.float32), LEVELS), hair
+
+
+def painted_gray(b: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Opaque gray over the four upper rows of eight cells, whatever is in them: some of the fourth is skin."""
+    change = np.zeros_like(b[LEVELS])
+    change[:4] = GRAY - b[LEVELS][:4]
+    opaque = np.zeros((SIZE, SIZE), np.float32)
+    opaque[: 4 * SIZE // 8] = 1
+    return change, opaque
+
+
+def test_nothing_painted_nothing_changes():
+    b, _ = hair_and_skin()
+    made = recolour.recoloured(b, np.zeros_like(b[LEVELS]), np.ones((SIZE, SIZE), np.float32))
+    assert np.abs(made - b[0]).max() < 1e-5
+
+
+def test_hair_gets_the_colour_and_the_skin_beside_it_does_not():
+    b, hair = hair_and_skin()
+    made = recolour.recoloured(b, *painted_gray(b))
+    well_in_hair = made[4:20]
+    assert np.abs(well_in_hair.mean((0, 1)) - GRAY).max() < 0.02
+    # In the cells of the hairline, painted as they are: hair is gray, most of the skin is skin.
+    rows = np.s_[24:28]
+    assert np.abs(made[rows][hair[rows]].mean(0) - GRAY).max() < 0.2 < np.abs(DARK - GRAY).min()
+    below = np.s_[32:40]
+    assert np.abs(made[below] - b[0][below]).mean() < 0.5 * np.abs(GRAY - SKIN).mean()
+    assert np.abs(made[44:] - b[0][44:]).max() < 0.02
+
+
+def test_strands_stay_and_are_brighter_and_darker_parts_of_the_new_colour():
+    b, _ = hair_and_skin()
+    made = recolour.recoloured(b, *painted_gray(b))[4:20]
+    was = b[0][4:20].mean(2)
+    assert np.corrcoef(made.mean(2).ravel(), was.ravel())[0, 1] > 0.95
+    # Brighter hair has more contrast, and no red in it.
+    assert 1.2 < made.mean(2).std() / was.std() < recolour.GAINS[1] + 0.05
+    assert np.ptp(made - made.mean((0, 1)), axis=2).max() < 0.02 < np.ptp(b[0][4:20] - b[0][4:20].mean((0, 1)), axis=2).max()
+
+
+@pytest.mark.parametrize("opaque, hue_stays", [(0.0, True), (1.0, False)])
+def test_a_tint_leaves_the_hue_of_detail(opaque, hue_stays):
+    now, then = np.full((2, 2, 3), 0.6, np.float32), np.full((2, 2, 3), 0.5, np.float32)
+    own, common = recolour.colours_of_detail(now, then, np.full((2, 2), opaque, np.float32))
+    red = np.float32([0.1, 0, 0])
+    seen = own * red + common * red.mean()
+    assert (np.ptp(seen, axis=2) > 0.09).all() == hue_stays
+    assert np.allclose(seen.mean(2), recolour.contrast(0.6, 0.5) * red.mean(), atol=1e-3)
+
+
+def test_contrast_goes_with_brightness_within_limits():
+    assert recolour.contrast(np.float32(0.3), np.float32(0.6)) == pytest.approx(0.36 / 0.66)
+    assert np.allclose(recolour.contrast(np.float32([0, 1]), np.float32([1, 0])), recolour.GAINS)
