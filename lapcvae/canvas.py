@@ -10,6 +10,9 @@ from .protocol.host import Host
 from .protocol.messages import EditRequest, Prepared
 from .recolour import colours_of_detail
 
+# Below this much of the mask new detail is not made stronger any more.
+LEAST_MASK = 0.3
+
 
 class Canvas:
     """The photo's own pixels over the box that an edit can change: the mask M there, and variants put into it."""
@@ -52,6 +55,10 @@ class Canvas:
         if self.request.settings.texture and self.enlargement >= texture.LEAST_ENLARGED:
             seed = self.request.settings.seed
             self.texture = texture.Texture(self.request.frame, self.box, self.detail, self.b_0, seed, self.scale)
+            # Where one detail gives way to another the two cancel in part: m of one and 1 - m of the other have together a
+            # variance of 1 if the one is this many times as strong (Heitz and Neyret 2018).
+            m = np.maximum(self.mask, LEAST_MASK)
+            self.against_fading = np.sqrt((2 - m) / m)
 
     def _to_photo(self, picture: np.ndarray) -> np.ndarray:
         return compose.from_array(self.host.colours("photo", compose.to_array(picture.astype(np.float32))))
@@ -81,7 +88,7 @@ class Canvas:
         if self.texture is not None:
             # A hat's knitting is no hair: of what lies under opaque paint, other detail is preferred to its own.
             removed = np.maximum(compose.structure_gone(change), self.plan.anew[:, :, 0])
-            other += self.texture(index, native, gone[:, :, 0], removed)
+            other += self.texture(index, native, gone[:, :, 0], removed) * self.against_fading
         other *= self.warp.linear_planes(gone)
         out += other
         if structure:

@@ -186,10 +186,10 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     for k in range(K + 1):
         level = engine.bundle.levels[k]
         block = 1 << k
-        touched = m.reshape(size // block, block, size // block, block).max((1, 3)) > 0
+        reached = m.reshape(size // block, block, size // block, block).max((1, 3))
         opaque = np.maximum(paint.opaque, LEAST_ANEW * painted)
         opaque = opaque.reshape(size // block, block, size // block, block).max((1, 3))
-        s.append([(1 - np.float32(structure)) * _latent_mask(touched, opaque, painted, group, level.size)
+        s.append([(1 - np.float32(structure)) * _latent_mask(reached, opaque, painted, group, level.size)
                   for group in level.groups])  # fmt: skip
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
         fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
@@ -225,15 +225,15 @@ def _block_mean(values: np.ndarray, block: int) -> np.ndarray:
     return values.reshape(n, block, n, block).mean((1, 3))
 
 
-def _latent_mask(touched: np.ndarray, opaque: np.ndarray, painted: np.ndarray, group, size: int) -> np.ndarray:
-    """The cells that are touched, plus one around, each with the opacity of the paint that is nearest; a group that all
+def _latent_mask(reached: np.ndarray, opaque: np.ndarray, painted: np.ndarray, group, size: int) -> np.ndarray:
+    """The cells that m reaches, as far as it does, times the opacity of the paint that is nearest; a group that all
     cells share, once half of the square is painted."""
     if group.kind != "grid":
         return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE) * opaque.max(), np.float32)
     n = size // group.stride
-    cells = _grown(touched.reshape(n, group.stride, n, group.stride).max((1, 3)))
+    cells = reached.reshape(n, group.stride, n, group.stride).max((1, 3))
     share = _grown(opaque.reshape(n, group.stride, n, group.stride).max((1, 3)))
-    while (missing := cells & (share == 0)).any():
+    while (missing := (cells > 0) & (share == 0)).any():
         share = np.where(missing, _grown(share), share)
     return (share * cells)[None, None].astype(np.float32)
 

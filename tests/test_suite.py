@@ -142,8 +142,8 @@ def test_a_seam_raises_the_rim_and_a_blur_lowers_it():
     step = under.copy()
     step[:, :32] += 60
     flat = np.full_like(under, 100)
-    assert measures.rim(made(under, mask, under)) == pytest.approx(1)
-    assert measures.rim(made(under, mask, step)) > 1.25 and measures.rim(made(under, mask, flat)) < 0.2
+    assert measures.rim(made(under, mask, under), under) == pytest.approx(1)
+    assert measures.rim(made(under, mask, step), under) > 1.25 and measures.rim(made(under, mask, flat), under) < 0.2
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lapcvae import compose, edit, pyramid
+from lapcvae.host import photo_pixels
 
 from ..lpips import LPIPS, SMALLEST_SIDE
 from .road import Cell, Edit, Road
@@ -38,7 +39,7 @@ def measure(cell: Cell, road: Road, judge: LPIPS | None) -> dict:
     results = road.results(cell, cell.usual)
     found = {
         "outside": outside(cell.usual), "agreement": agreement(cell, road), "followed": followed(cell, results),
-        "rim": rim(cell.usual), "diversity": diversity(cell, results), "lpips": spread_lpips(cell, results, judge),
+        "rim": rim(cell.usual, photo_pixels(cell.bare.photo, cell.usual.box)), "diversity": diversity(cell, results), "lpips": spread_lpips(cell, results, judge),
         "ghost": None, "edges": None, "seconds_first": cell.usual.times["first"], "seconds_all": cell.usual.times["all"],
         "enlargement": cell.usual.prepared.enlargement,
     }  # fmt: skip
@@ -107,12 +108,15 @@ def followed(cell: Cell, results: list[np.ndarray]) -> float | None:
     return float((went * wish).sum() / np.square(wish).sum())
 
 
-def rim(made: Edit) -> float | None:
-    """Mean gradient where M is between 0 and 1, over the photo's own there. A seam makes it larger, a blur smaller."""
+def rim(made: Edit, photo: np.ndarray) -> float | None:
+    """Mean gradient where M is between 0 and 1, over that of the photo (H x W x C over the box) without what was removed.
+
+    A seam makes it larger, a blur smaller.
+    """
     ring = (made.mask > 0) & (made.mask < 1)
     if not ring.any():
         return None
-    own = gradient(grey(made.under))[ring].mean() + QUIET
+    own = gradient(grey(photo))[ring].mean() + QUIET
     return float(np.mean([gradient(grey(v))[ring].mean() + QUIET for v in made.variants]) / own)
 
 
