@@ -98,7 +98,7 @@ class Texture:
             blocks = np.nonzero(chosen)
             at = np.stack([self.centres[i] for i in blocks], axis=1)
             picture = pyramid.reduce(picture, self.levels)
-            wanted = _surroundings(picture)[at[:, 0], at[:, 1]]
+            wanted = _surroundings_at(picture, at)
             place = self._search(index, wanted, at, blocks, removed)
             shifts[blocks] = place - at
             light = mean_colour(picture)[at[:, 0], at[:, 1]]
@@ -154,19 +154,28 @@ class Texture:
 
 
 def _surroundings(picture: np.ndarray) -> np.ndarray:
-    """S x S x C -> S x S x D: where every pixel is, the mean colour around it, and how brightness is spread there.
+    """H x W x C -> H x W x D: where every pixel is, the mean colour around it, and how brightness is spread there.
 
     The sum of the squared differences of two is NEARER times their distance squared, plus COLOUR times the mean squared
     difference of their colours, plus that of their structures.
     """
     padded = np.pad(picture, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="edge")
-    side, size, channels = 2 * RADIUS + 1, picture.shape[0], picture.shape[2]
+    side, (height, width, channels) = 2 * RADIUS + 1, picture.shape
     light = mean_colour(padded)
-    parts = [light[i : i + size, j : j + size] for i in range(side) for j in range(side)]
-    mean = sum(padded[i : i + size, j : j + size] for i in range(side) for j in range(side)) / side**2
+    parts = [light[i : i + height, j : j + width] for i in range(side) for j in range(side)]
+    mean = sum(padded[i : i + height, j : j + width] for i in range(side) for j in range(side)) / side**2
     structure = (np.stack(parts, axis=2) - mean_colour(mean)[:, :, None]) / side
-    where = np.stack(np.mgrid[:size, :size], axis=2) * np.sqrt(NEARER) / size
+    where = np.stack(np.mgrid[:height, :width], axis=2) * np.sqrt(NEARER) / height
     return np.concatenate([where, mean * np.sqrt(COLOUR / channels), structure], axis=2).astype(np.float32)
+
+
+def _surroundings_at(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Those of N pixels (N x 2: row, column) alone, N x D."""
+    low, high = np.maximum(at.min(0) - RADIUS, 0), at.max(0) + RADIUS + 1
+    part = _surroundings(picture[low[0] : high[0], low[1] : high[1]])
+    found = part[at[:, 0] - low[0], at[:, 1] - low[1]]
+    found[:, :PLACE] = at * (np.sqrt(NEARER) / len(picture))
+    return found
 
 
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -144,9 +144,10 @@ def count_multiply_adds(graph) -> int:
     return total
 
 
-def chain_of(level: int) -> list[str]:
-    """The networks that one variant painted at `level` runs through."""
-    return [name for k in range(level - 1, -1, -1) for name in ([f"decode_{k}", f"encode_{k}"] if k else ["decode_0"])]
+def chain_of(level: int, K: int) -> list[str]:
+    """The networks that one variant painted at `level` runs through: that level (but the coarsest), and the finer."""
+    drawn = range(min(level, K - 1), -1, -1)
+    return [name for k in drawn for name in ([f"decode_{k}", f"encode_{k}"] if k else ["decode_0"])]
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,12 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
 
 def planned_multiply_adds(networks: Networks, level: int, K: int) -> int:
-    """What one edit with realism needs beside its variants: statistics, and the coarsest level twice."""
+    """What one edit with realism needs beside its variants: the statistics of the painting, and at the coarsest level its
+    denoising twice, at a finer one the posterior of what is painted and the statistics of the level above."""
     m = networks.multiply_adds
-    return m[f"encode_{level}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
+    if level == K:
+        return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
+    return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"]
 
 
 def cold_process(out: Path) -> dict:
@@ -247,7 +251,7 @@ def by_level(results: dict, served, networks: Networks | None, cores: int, rate:
         scene.run(service.Service(threads=cores), level)
         row["whole_cold"] = time.perf_counter() - start
         if networks:
-            names = chain_of(level)
+            names = chain_of(level, K)
             work = VARIANTS * sum(networks.multiply_adds[n] for n in names)
             row["floor"] = (work + planned_multiply_adds(networks, level, K)) / rate
             row["engine_calls"] = engine_calls(engine, networks, names, cores, repeats)

@@ -39,7 +39,8 @@ def measure(cell: Cell, road: Road, judge: LPIPS | None) -> dict:
     results = road.results(cell, cell.usual)
     found = {
         "outside": outside(cell.usual), "agreement": agreement(cell, road), "followed": followed(cell, results),
-        "rim": rim(cell.usual, photo_pixels(cell.bare.photo, cell.usual.box)), "diversity": diversity(cell, results), "lpips": spread_lpips(cell, results, judge),
+        "rim": rim(cell.usual, photo_pixels(cell.bare.photo, cell.usual.box)),
+        "diversity": diversity(cell, results), "lpips": spread_lpips(cell, results, judge),
         "ghost": None, "edges": None, "seconds_first": cell.usual.times["first"], "seconds_all": cell.usual.times["all"],
         "enlargement": cell.usual.prepared.enlargement,
     }  # fmt: skip
