@@ -151,7 +151,7 @@ class Settings:
     # Variant i is drawn from (seed, i): a larger count adds variants and changes none.
     seed: int = 0
     # T in z = mu + T sigma eps: 0 = the model's mean, 1 = its full spread.
-    temperature: float = 0.7
+    temperature: float = 0.5
     # 0: take the painting exactly; 1: it is crude, make it realistic.
     realism: float = 0.1
     # How many cells of the painted level the mask M falls to 0 across.
