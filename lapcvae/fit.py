@@ -28,6 +28,7 @@ TURNS = {
     "flipped and turned clockwise": lambda x: np.rot90(x[:, ::-1], -1),
     "flipped and turned counterclockwise": lambda x: np.rot90(x[:, ::-1]),
 }
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 REMEDY = "Undo that, or make a new coarse layer and paint on it."
 
 
@@ -75,9 +76,16 @@ def require_photo(b_now: np.ndarray, b_then: np.ndarray) -> None:
         )
 
 
-def require_painting(cells: np.ndarray, shown: np.ndarray, doubtful: bool) -> None:
-    """LapcvaeError when the painting's cells (n x n x 3) are the shown ones, turned or flipped; or, where its place is
-    `doubtful`, when hardly one of them is as it was shown."""
+def _gray(cells: np.ndarray) -> np.ndarray:
+    """sRGB cells (n x n x 3) as they are after a gray image: the luminance, in all three channels."""
+    linear = np.where(cells <= 0.04045, cells / 12.92, ((cells.clip(0, 1) + 0.055) / 1.055) ** 2.4)
+    light = (linear @ LUMINANCE)[:, :, None]
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055).repeat(3, axis=2)
+
+
+def require_painting(cells: np.ndarray, shown: np.ndarray, photo: np.ndarray, doubtful: bool) -> None:
+    """LapcvaeError when the painting's cells (n x n x 3) are the shown ones, turned, flipped or, like `photo`'s, gray; or,
+    where its place is `doubtful`, when hardly one of them is as it was shown."""
 
     def apart(then: np.ndarray) -> float:
         # A quarter of the cells decides: the others may be painted on.
@@ -88,5 +96,7 @@ def require_painting(cells: np.ndarray, shown: np.ndarray, doubtful: bool) -> No
     likely = min(errors, key=errors.get)
     if errors[likely] < min(SAME_CELL, here / 4):
         raise LapcvaeError(f"The coarse layer was {likely} after it was made.", REMEDY)
+    if np.ptp(photo, axis=2).max() < SAME_CELL and apart(_gray(shown)) < min(SAME_CELL, here / 4):
+        raise LapcvaeError("The coarse layer lost its colours after it was made: the image was gray meanwhile.", REMEDY)
     if doubtful and (np.abs(cells - shown).max(2) < SAME_CELL).mean() < LEAST_SAME:
         raise LapcvaeError("The coarse layer was scaled, turned, cropped or distorted after it was made.", REMEDY)

@@ -383,7 +383,7 @@ def _read_coarse(
             pyramid.reduce(compose.warp_down(p[:, :, :3], box, frame, size) / compose.full_scale(p.dtype), level)
             for p in (rgba, shown)
         )
-        fit.require_painting(now_cells, shown_cells, painting.doubtful)
+        fit.require_painting(now_cells, shown_cells, encoded.b[level], painting.doubtful)
     fine = compose.warp_down(planes, box, frame, size)
     seen = shown_square(b_j, level, painting.style)
     opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], OPACITY_CELLS << level), fine[:, :, 3])

@@ -60,13 +60,23 @@ def test_turned_and_flipped_paintings_are_recognised_under_paint(name):
     painted = fit.TURNS[name](picture(1)).copy()
     painted[:10] = 0.3
     with pytest.raises(LapcvaeError, match=f"was {name} after"):
-        fit.require_painting(painted, picture(1), doubtful=False)
+        fit.require_painting(painted, picture(1), picture(1), doubtful=False)
 
 
 def test_much_paint_is_not_a_turn_but_has_to_leave_something_where_the_place_is_doubtful():
     painted = picture(1)
     painted[:13] = 0.3
-    fit.require_painting(painted, picture(1), doubtful=True)
-    fit.require_painting(np.full_like(painted, 0.3), picture(1), doubtful=False)
+    fit.require_painting(painted, picture(1), picture(1), doubtful=True)
+    fit.require_painting(np.full_like(painted, 0.3), picture(1), picture(1), doubtful=False)
     with pytest.raises(LapcvaeError, match="distorted"):
-        fit.require_painting(picture(2), picture(1), doubtful=True)
+        fit.require_painting(picture(2), picture(1), picture(1), doubtful=True)
+
+
+def test_an_image_that_was_gray_meanwhile_took_the_coarse_layers_colours():
+    shown = picture(1)
+    linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+    gray = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)[:, :, None].repeat(3, 2)
+    with pytest.raises(LapcvaeError, match="lost its colours"):
+        fit.require_painting(gray, shown, gray, doubtful=False)
+    # Taken away on purpose, from a photo that has them, they are paint.
+    fit.require_painting(gray, shown, shown, doubtful=False)
