@@ -30,7 +30,7 @@ PLACES, SWEEPS = 256, 3
 COLOUR = 2.0
 # What a place may be worse, as a squared difference of colours in 0..1, to be a frame's side nearer (it goes with the square
 # of the distance); to be the block's own; and what one costs whose own structure goes: it shows what is to be removed.
-NEARER = 0.4
+NEARER = 0.1
 OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.2
 # What a place beside the neighbour's may be worse: a texture is copied in patches, or one mole would be at every block.
 COHERENT = 0.03
