@@ -11,7 +11,7 @@ from small import SIZE, TOY  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import pyramid  # noqa: E402
-from training.adversary import Adversary  # noqa: E402
+from training.adversary import Adversary, Judge  # noqa: E402
 from training.config import Mix  # noqa: E402
 from training.energy_score import log_energy_score  # noqa: E402
 from training.model import LapCVAE  # noqa: E402
@@ -246,3 +246,29 @@ def test_a_discriminator_learns_to_tell_samples_from_pictures():
         losses.append(float(loss.detach()))
     # Hinge: 2 for a judge who knows nothing.
     assert losses[0] > 1.5 and losses[-1] < 0.7
+
+
+def test_parts_of_aligned_pictures_have_discriminators_of_their_own():
+    whole = Judge(64, 0.1)
+    judge = Judge(64, 0.1, ((0.25, 0.375, 0.75, 0.5625), (0.4, 0.4, 0.43, 0.43)))
+    # Folded once, windows begin and end at multiples of 4; the second is too small to be looked at.
+    assert judge.windows == [(16, 24, 48, 36)] and not whole.windows
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:, :, 24:36, 16:48] = 0.5
+    outside = x.clone()
+    outside[:, :, 50:] = 0.5
+    judge.eval()
+    found = [judge(picture) for picture in (x, other, outside)]
+    assert [len(f) for f in found] == [2, 2, 2] and len(whole(x)) == 1
+    # A part's opinion is about the part alone.
+    assert not torch.equal(found[0][1][0], found[1][1][0])
+    assert torch.equal(found[0][1][0], found[2][1][0]) and not torch.equal(found[0][0][0], found[2][0][0])
+
+
+def test_a_level_on_crops_has_no_parts():
+    torch.manual_seed(0)
+    net = LapCVAE(TOY)
+    parts = ((0.0, 0.0, 1.0, 0.5),)
+    cropped = Adversary(net, (0, 1), 0.5, "cpu", crop=SIZE // 2, parts=parts).judges
+    assert not cropped["0"].windows and cropped["1"].windows

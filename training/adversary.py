@@ -22,7 +22,7 @@ WIDTHS = (64, 128, 192, 256)
 CELLS = 32
 LEARNING_RATE = 4e-4
 MOST_WEIGHT = 100.0
-# A part of a level is looked at if it has this many pixels a side, at least.
+# A part of a level is looked at if it has this many cells of the folded picture a side, at least.
 LEAST_PART = 4
 
 
@@ -59,7 +59,7 @@ class Judge(nn.Module):
         # Whole cells of the folded picture, and those an even number, or a layer that halves it would lose some.
         step = 2 * self.whole.fold
         found = [tuple(round(edge * side / step) * step for edge in part) for part in parts]
-        self.windows = [w for w in found if min(w[2] - w[0], w[3] - w[1]) >= LEAST_PART]
+        self.windows = [w for w in found if min(w[2] - w[0], w[3] - w[1]) >= LEAST_PART * self.whole.fold]
         self.parts = nn.ModuleList(Discriminator(side, gain, WIDTHS[:-1]) for _ in self.windows)
 
     def forward(self, x: torch.Tensor) -> list[list[torch.Tensor]]:

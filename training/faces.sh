@@ -30,23 +30,23 @@ faces=${FACES:-$out/faces}
 if [ -z "${FACES:-}" ]; then "$python" -m training faces "$(pictures 12300)" --out "$faces"; fi
 
 # The gate is in this order: 32 px samples that are faces, then calibration, then sharpness; look at the sheets in each folder.
-sampled=(--kl-warm-up 0 --calibration 1 --adversarial 0.2 --whole-chain --learning-rate 3e-4 --decay 0.45)
+sampled=(--kl-warm-up 0 --calibration 1 --adversarial 0.3 --whole-chain --learning-rate 3e-4 --decay 0.45)
 stage 1-coarse faces-128 400000 --levels 2,3 --learning-rate 1e-3
 stage 2-fine faces-128 100000 --levels 0,1 --init "$out/1-coarse:2,3" --own-chain 0 --learning-rate 1e-3
 stage 3-chain faces-128 80000 --levels 0,1 --init "$out/1-coarse:2,3" --init "$out/2-fine:0,1" --kl-warm-up 0 --learning-rate 5e-4
 stage 4-calibrated faces-128 20000 --levels 0,1,2 --init "$out/3-chain" --kl-warm-up 0 --calibration 0.5 --learning-rate 3e-4
 stage 5-sharp faces-128 30000 --levels 0,1 --init "$out/4-calibrated" --kl-warm-up 0 --calibration 0.5 --adversarial 0.1 \
   --learning-rate 2e-4 --decay 0.45
-stage 6-structure faces-128 42000 --levels 1,2 --init "$out/5-sharp" "${sampled[@]}"
+stage 6-structure faces-128 75000 --levels 1,2 --init "$out/5-sharp" "${sampled[@]}"
 stage 7-detail faces-128 30000 --levels 0 --init "$out/6-structure" "${sampled[@]}"
 # An octave more, on crops; it begins as a copy of the octave below it.
 stage 8-octave faces-256 60000 --init "$out/7-detail:0=1,1=2,2=3,3=4" --init "$out/7-detail:0=0" --kl-warm-up 0 \
   --calibration 0.5 --adversarial 0.15 --learning-rate 4e-4
-stage 9-octave faces-256 20000 --init "$out/8-octave" "${sampled[@]}"
+stage 9-octave faces-256 26000 --init "$out/8-octave" "${sampled[@]}"
 
 mkdir -p "$out/finder"
 ln -sfn ../cache "$out/finder/cache"
-"$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 125000)"
+"$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 250000)"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"
