@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from . import compose, edit, texture
@@ -12,6 +14,9 @@ from .recolour import colours_of_detail
 
 # Below this much of the mask new detail is not made stronger any more.
 LEAST_MASK = 0.3
+# Two pictures that differ by less are in one colour space. Steps of the gray ramp that tells how steep another one is, and
+# the least of that: a clipped space is flat.
+SAME_SPACE, RAMP, LEAST_SLOPE = 1e-3, 256, 0.05
 
 
 class Canvas:
@@ -52,13 +57,26 @@ class Canvas:
         self.b_0 = self._to_photo(self.plan.encoded.b[0])
         seen = self.warp.planes(self.b_0 * self.scale)
         self.detail, self.texture = self.photo - seen, None
+        self.slope = self._slope()
         if self.request.settings.texture and self.enlargement >= texture.LEAST_ENLARGED:
-            seed = self.request.settings.seed
-            self.texture = texture.Texture(self.request.frame, self.box, self.detail, self.b_0, seed, self.scale)
+            self.texture = texture.Texture(
+                self.request.frame, self.box, self.detail, self.plan.encoded.b[0], self.request.settings.seed, self.scale,
+                self.slope,
+            )  # fmt: skip
             # Where one detail gives way to another the two cancel in part: m of one and 1 - m of the other have together a
             # variance of 1 if the one is this many times as strong (Heitz and Neyret 2018).
             m = np.maximum(self.mask, LEAST_MASK)
             self.against_fading = np.sqrt((2 - m) / m)
+
+    def _slope(self) -> Callable[[np.ndarray], np.ndarray]:
+        """How steep the photo's values are over sRGB's, at a brightness in sRGB: what is told of detail is told for sRGB."""
+        then = self.plan.encoded.b[0]
+        if self.b_0.shape == then.shape and np.abs(self.b_0 - then).max() < SAME_SPACE:
+            return np.ones_like
+        ramp = np.linspace(0, 1, RAMP, dtype=np.float32)
+        values = self._to_photo(ramp[None, :, None].repeat(3, 2))[0].mean(1)
+        steep = np.maximum(np.gradient(values, ramp), LEAST_SLOPE)
+        return lambda light: np.interp(light, ramp, steep).astype(np.float32)
 
     def _to_photo(self, picture: np.ndarray) -> np.ndarray:
         return compose.from_array(self.host.colours("photo", compose.to_array(picture.astype(np.float32))))
@@ -73,8 +91,9 @@ class Canvas:
         """A variant at the model's size in the photo's own space."""
         return picture if self.box.empty else self._to_photo(picture)
 
-    def pixels(self, index: int, native: np.ndarray) -> np.ndarray:
-        """Variant `index` over the box in the photo's own format: H x W x channels."""
+    def pixels(self, index: int, picture: np.ndarray, native: np.ndarray) -> np.ndarray:
+        """Variant `index` over the box in the photo's own format, H x W x channels; `picture`: the variant at the model's
+        size, `native`: the same in the photo's own space (`convert`)."""
         if self.box.empty:
             return np.zeros((0, 0, self.request.photo.format.channels), self.dtype)
         change = native - self.b_0
@@ -82,20 +101,29 @@ class Canvas:
             return self.native
         out = self.warp.planes(change * self.scale)
         out += self.photo
-        structure = np.float32(self.plan.structure)
-        gone = np.maximum((1 - structure) * compose.fade(change), self.plan.anew)
-        other = -self.detail
-        if self.texture is not None:
-            # A hat's knitting is no hair: of what lies under opaque paint, other detail is preferred to its own.
-            removed = np.maximum(compose.structure_gone(change), self.plan.anew[:, :, 0])
-            other += self.texture(index, native, gone[:, :, 0], removed) * self.against_fading
-        other *= self.warp.linear_planes(gone)
-        out += other
-        if structure:
-            # What stays of it goes with the new colours.
-            own, common = colours_of_detail(native, self.b_0, self.plan.paint.opaque)
-            out += self.detail * self.warp.linear_planes(structure * (own - 1))
-            out += self.detail.mean(0) * self.warp.linear_planes(structure * common)
+        gone, kept = np.maximum(compose.fade(change), self.plan.anew), self.plan.kept
+        if kept is not None:
+            gone = np.maximum((1 - kept)[:, :, None] * compose.fade(change), self.plan.anew)
+        if gone.any():
+            other = -self.detail
+            if self.texture is not None:
+                # A hat's knitting is no hair: of what lies under opaque paint, other detail is preferred to its own.
+                removed = np.maximum(compose.structure_gone(change), self.plan.anew[:, :, 0])
+                other += self.texture(index, picture, gone[:, :, 0], removed, self.against_fading)
+            other *= self.warp.linear_planes(gone)
+            out += other
+        if kept is not None:
+            self._recolour(out, picture, kept[:, :, None])
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
         return np.stack([*out.astype(self.dtype), *self.alpha.transpose(2, 0, 1)], axis=2)
+
+    def _recolour(self, out: np.ndarray, picture: np.ndarray, kept: np.ndarray) -> None:
+        """What stays of the photo's detail goes with the new colours."""
+        then = self.plan.encoded.b[0]
+        own, common = colours_of_detail(picture, then, self.plan.paint.opaque)
+        steeper = self.slope(picture.mean(2, keepdims=True)) / self.slope(then.mean(2, keepdims=True))
+        if len(self.detail) != common.shape[2]:
+            common = common.mean(2, keepdims=True)
+        out += self.detail * self.warp.linear_planes(kept * (steeper * own - 1))
+        out += self.detail.mean(0) * self.warp.linear_planes(kept * steeper * common)

@@ -10,8 +10,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    of what is painted, mixed with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
-   Inside S too the photo can stay, wholly or in part (`structure`): its detail h_k in the painting's colours, with the
-   contrast that goes with them. Less than all of it is mixed, in pixels and in latents alike.
+   Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
+   Less than all of it is mixed, in pixels and in latents alike. What was erased goes all the same.
 4. `x += A+ (c - D(x)) A+^T` makes the sample's coarse image exactly the wanted one.
 """
 
@@ -177,6 +177,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     size, K = engine.bundle.size, engine.bundle.K
     cell = float(1 << paint.level)
     painted = paint.cover > 0
+    kept = kept_of(paint, structure)
     # Slack for the eight neighbours: enlarging m by interpolation must leave it 1 on everything painted.
     far = np.maximum(distance(painted) - 1.5, 0.0)
     ramp = max(grow * cell, 1.0)
@@ -189,7 +190,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
         reached = m.reshape(size // block, block, size // block, block).max((1, 3))
         opaque = np.maximum(paint.opaque, LEAST_ANEW * painted)
         opaque = opaque.reshape(size // block, block, size // block, block).max((1, 3))
-        s.append([(1 - np.float32(structure)) * _latent_mask(reached, opaque, painted, group, level.size)
+        s.append([(1 - _least(kept, group, level.size)) * _latent_mask(reached, opaque, painted, group, level.size)
                   for group in level.groups])  # fmt: skip
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
         fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
@@ -272,9 +273,10 @@ class Plan:
     realism: float
     temperature: float
     seed: int
-    structure: float = 0.0
-    # b_0 .. b_j of the photo with its own structure in the painting's colours; empty if nothing of that shall stay.
-    recoloured: list[np.ndarray] = ()
+    # How much of the photo's structure stays at each model pixel, S x S, and b_0 .. b_j of the photo with all of it, in the
+    # painting's colours; None and empty if nothing of it shall stay.
+    kept: np.ndarray | None = None
+    recoloured: tuple[np.ndarray, ...] = ()
     statistics: np.ndarray = None
     # How much of the photo's detail above the model's resolution has to go, S x S x 1.
     anew: np.ndarray = None
@@ -295,16 +297,18 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
-    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed, structure)
+    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
     wanted = _realistic(plan) if (realism and paint.level == engine.bundle.K) or paint.erased.any() else painted_j
+    anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
-        kept = recolour.recoloured(encoded.b, wanted - b_j, paint.opaque)
-        plan = replace(plan, recoloured=pyramid.gaussians(kept.astype(np.float32), paint.level))
-        wanted = wanted + np.float32(structure) * masks.weight[paint.level] * (plan.recoloured[-1] - wanted)
+        recoloured = recolour.recoloured(encoded.b, wanted - b_j, paint.opaque)
+        plan = replace(plan, kept=kept_of(paint, structure), recoloured=tuple(pyramid.gaussians(recoloured, paint.level)))
+        wanted = _with_structure(plan, paint.level, wanted)
+        anew = anew * (1 - plan.kept)
     trust = tuple(_trust(plan, k) for k in range(min(paint.level, engine.bundle.K - 1) + 1))
-    anew = ((1 - structure) * paint.opaque * np.minimum(paint.cover, 1))[:, :, None].astype(np.float32)
+    anew = anew[:, :, None].astype(np.float32)
     plan = replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust, anew=anew)
-    return replace(plan, redraw=_make_redraw(plan, structure))
+    return replace(plan, redraw=_make_redraw(plan))
 
 
 @dataclass(frozen=True)
@@ -319,7 +323,7 @@ class Redraw:
     weight: np.ndarray
 
 
-def _make_redraw(plan: Plan, structure: float) -> Redraw | None:
+def _make_redraw(plan: Plan) -> Redraw | None:
     engine, j = plan.engine, plan.paint.level
     if j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
         return None
@@ -331,9 +335,23 @@ def _make_redraw(plan: Plan, structure: float) -> Redraw | None:
     s = [np.maximum(np.float32(plan.realism), _largest(plan.paint.erased, group, level.size)) * mask
          for group, mask in zip(level.groups, plan.masks.s[j])]  # fmt: skip
     # A tint keeps what the photo shows there, and so does `structure`.
-    opaque = (1 - structure) * np.maximum(_cells(plan.paint.opaque, j), plan.paint.erased)
+    stays = 0 if plan.kept is None else _cells(plan.kept, j)
+    opaque = np.maximum((1 - stays) * _cells(plan.paint.opaque, j), plan.paint.erased)
     weight = np.maximum(min(1.0, plan.realism / LATENTS_ALONE), plan.paint.erased) * opaque
     return Redraw(u, statistics, engine.encode(j, plan.wanted_j, u), s, weight[:, :, None].astype(np.float32))
+
+
+def kept_of(paint: Paint, structure: float) -> np.ndarray:
+    """How much of the photo's structure stays at each model pixel, S x S: nothing where it was erased."""
+    cell = 1 << paint.level
+    return np.float32(structure) * (1 - np.clip(paint.erased, 0, 1)).repeat(cell, 0).repeat(cell, 1)
+
+
+def _least(values: np.ndarray, group, size: int) -> np.ndarray:
+    """The least of S x S values in each cell of a grid of latents of a level, 1 x 1 x h x w."""
+    n = size // group.stride if group.kind == "grid" else 1
+    block = len(values) // n
+    return values.reshape(n, block, n, block).min((1, 3))[None, None]
 
 
 def _largest(values: np.ndarray, group, size: int) -> np.ndarray:
@@ -418,9 +436,9 @@ def variant(plan: Plan, index: int) -> np.ndarray:
 
 def _with_structure(plan: Plan, k: int, x: np.ndarray) -> np.ndarray:
     """Level k with the recoloured photo in place of what was drawn, as far as the photo's structure shall stay."""
-    if not plan.recoloured:
+    if plan.kept is None:
         return x
-    return x + np.float32(plan.structure) * plan.masks.weight[k] * (plan.recoloured[k] - x)
+    return x + _cells(plan.kept, k)[:, :, None] * plan.masks.weight[k] * (plan.recoloured[k] - x)
 
 
 def _statistics_of(plan: Plan, k: int, x: np.ndarray, u: np.ndarray) -> np.ndarray:

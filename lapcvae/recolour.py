@@ -14,10 +14,12 @@ from . import pyramid
 
 # Cells to look at on each side, how fast distance tells (in cells), and how different colours may be (full scale 1).
 REACH, NEAR, ALIKE = 2, 0.8, 0.05
+# How quickly a cell whose pixels are not like it stops being plain.
+PLAIN = 3
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
 LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
-# A change of colour (full scale 1) from which on the old hue is gone where paint covers it, and limits for a hue.
-RECOLOURED, TINTS = 0.1, (0.2, 2.5)
+# A change of hue (a colour over its brightness) from which on the old hue is gone where paint covers it, and limits for one.
+RECOLOURED, TINTS = 0.12, (0.2, 2.5)
 
 
 def contrast(now: np.ndarray, then: np.ndarray) -> np.ndarray:
@@ -28,18 +30,20 @@ def contrast(now: np.ndarray, then: np.ndarray) -> np.ndarray:
 def colours_of_detail(now: np.ndarray, then: np.ndarray, opaque: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How detail looks whose surroundings had the colours `then` and have `now` (h x w x C, full scale 1), where paint of
     this opacity (h x w) is: (own, common), the detail being `own * detail + common * (its mean colour)`, h x w x 1 and
-    h x w x C. Under opaque paint it is brighter and darker parts of the new colour, under a tint it keeps its hue."""
+    h x w x C. Under opaque paint of another hue it is brighter and darker parts of that, else it keeps its own."""
     light_now, light_then = (v.mean(-1, keepdims=True) for v in (now, then))
-    covered = opaque[:, :, None] * np.minimum(np.abs(now - then).mean(-1, keepdims=True) / RECOLOURED, 1)
+    hue, old_hue = (
+        np.clip((v + LEAST_LIGHT) / (light + LEAST_LIGHT), *TINTS) for v, light in ((now, light_now), (then, light_then))
+    )
+    covered = opaque[:, :, None] * np.minimum(np.abs(hue - old_hue).max(-1, keepdims=True) / RECOLOURED, 1)
     gain = contrast(light_now, light_then)
-    hue = np.clip((now + LEAST_LIGHT) / (light_now + LEAST_LIGHT), *TINTS)
     return gain * (1 - covered), gain * covered * hue
 
 
 def recoloured(b: list[np.ndarray], change: np.ndarray, opaque: np.ndarray) -> np.ndarray:
     """The photo (b_0 .. b_K) with `change` (m x m x 3) done to its level of m cells by paint of this opacity (S x S).
 
-    S x S x 3, full scale 1.
+    S x S x 3, full scale 1. Where pixels look like their cells, the level of m cells is as painted.
     """
     size, m = len(b[0]), len(change)
     cell = size // m
@@ -47,19 +51,27 @@ def recoloured(b: list[np.ndarray], change: np.ndarray, opaque: np.ndarray) -> n
     # Single light hairs are hair: pixels are told apart by what they are together with their neighbours.
     blurred = max(j - 2, 0)
     guide = pyramid.enlarge(b[blurred], blurred)
+
+    def like(colours):
+        return np.exp(-np.minimum(np.square(colours - guide).sum(2, keepdims=True) / (2 * ALIKE**2), 20))
+
     at = (np.arange(size) + 0.5) / cell
     near = {d: np.exp(-0.5 * np.square((np.floor(at) + d + 0.5 - at) / NEAR)) for d in range(-REACH, REACH + 1)}
-    cells = np.pad(np.concatenate([b[j], change], 2), ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
+    both = np.concatenate([b[j], change], 2).astype(np.float32)
+    cells = np.pad(both, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
     total, weights = np.zeros((size, size, 6), np.float32), np.full((size, size, 1), 1e-12, np.float32)
     for down in near:
         for right in near:
             there = cells[REACH + down : REACH + down + m, REACH + right : REACH + right + m]
             there = there.repeat(cell, 0).repeat(cell, 1)
-            unlike = np.square(there[:, :, :3] - guide).sum(2) / (2 * ALIKE**2)
-            weight = (near[down][:, None] * near[right] * np.exp(-np.minimum(unlike, 20)))[:, :, None].astype(np.float32)
+            weight = ((near[down][:, None] * near[right])[:, :, None] * like(there[:, :, :3])).astype(np.float32)
             total += weight * there
             weights += weight
     then, moved = np.split(total / weights, 2, axis=2)
     detail = b[0] - then
-    own, common = colours_of_detail(then + moved, then, opaque)
-    return then + moved + own * detail + common * detail.mean(2, keepdims=True)
+    kept, common = colours_of_detail(then + moved, then, opaque)
+    made = (then + moved + kept * detail + common * detail.mean(2, keepdims=True)).astype(np.float32)
+    # A thin stroke over plain skin was mixed with the skin beside it, which looks the same: there it is as painted.
+    plain = like(b[j].repeat(cell, 0).repeat(cell, 1)).reshape(m, cell, m, cell).mean((1, 3))[:, :, None] ** PLAIN
+    plain, now = np.minimum(plain, pyramid.u(pyramid.d(plain))), pyramid.reduce(made, j)
+    return pyramid.project(made, (now + plain * (b[j] + change - now)).astype(np.float32))

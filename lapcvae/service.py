@@ -243,8 +243,9 @@ class Drawing:
         """Variant `first` over the canvas's box; the ones after it are drawn and composed meanwhile."""
         while self.drawn and len(self.composed) < self.at_once and (self.drawn[0].done() or not self.composed):
             # Converted here: the host speaks to one thread.
-            native = canvas.convert(self.drawn.popleft().result())
-            self.composed.append(self.pool.submit(self._compose, canvas, first + len(self.composed), native))
+            picture = self.drawn.popleft().result()
+            native = canvas.convert(picture)
+            self.composed.append(self.pool.submit(self._compose, canvas, first + len(self.composed), picture, native))
             if self.started < self.count:
                 self.drawn.append(self.pool.submit(self._draw, self.started))
                 self.started += 1
@@ -254,9 +255,9 @@ class Drawing:
         with self.times.spent("model"):
             return edit.variant(self.plan, index)
 
-    def _compose(self, canvas: Canvas, index: int, native: np.ndarray) -> np.ndarray:
+    def _compose(self, canvas: Canvas, index: int, picture: np.ndarray, native: np.ndarray) -> np.ndarray:
         with self.times.spent("compositing"):
-            return canvas.pixels(index, native)
+            return canvas.pixels(index, picture, native)
 
     def cancel(self) -> None:
         """What is running ends, what waits does not begin."""

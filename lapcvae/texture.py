@@ -4,11 +4,13 @@ pores of the skin around, the edge between them the detail of such an edge.
 Texture synthesis by example (Efros and Freeman 2001; Hertzmann et al. 2001): the picture at the model's size is divided into
 small blocks, and each block that is new takes the photo's detail above the model's resolution from the place whose
 surroundings, at the model's size, look most like its own. That place is looked for among random ones and, as in PatchMatch
-(Barnes et al. 2009), among those that the neighbours found; staying where it was is one of the choices. So where paint only
-changed the tone, what was there remains.
+(Barnes et al. 2009), among those that the neighbours found; staying where it was is one of the choices, and the last one
+where what was there has to go.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
@@ -49,12 +51,13 @@ PLACE = 2
 class Texture:
     """The photo's detail over a box, to be taken from one place to another.
 
-    `detail`: C x H x W over `box`, the photo less what the model sees of it, with its full scale; `b_0`: S x S x C, the
-    latter at the model's size, full scale 1.
+    `detail`: C x H x W over `box`, the photo less what the model sees of it, with its full scale; `b_0`: S x S x C', the
+    latter at the model's size, sRGB in 0..1; `slope`: how steep the photo's own values are over these, for a brightness.
     """
 
-    def __init__(self, frame: Frame, box: Box, detail: np.ndarray, b_0: np.ndarray, seed: int, full_scale: float = 1.0):
-        self.detail, self.seed, self.colours = detail, seed, b_0.shape[2]
+    def __init__(self, frame: Frame, box: Box, detail: np.ndarray, b_0: np.ndarray, seed: int, full_scale: float = 1.0,
+                 slope: Callable[[np.ndarray], np.ndarray] = np.ones_like):  # fmt: skip
+        self.detail, self.seed, self.colours, self.slope = detail, seed, b_0.shape[2], slope
         self.levels = max(0, (b_0.shape[0] // LARGEST).bit_length() - 1)
         b_0 = pyramid.reduce(b_0, self.levels)
         self.size = b_0.shape[0]
@@ -86,9 +89,11 @@ class Texture:
         of = np.arange(self.size) // BLOCK
         return power.reshape(self.blocks, self.blocks)[of[:, None], of].astype(np.float32)
 
-    def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        """Detail for variant `index`, C x H x W. `picture`: S x S x C, full scale 1; `new`: S x S, above 0 where it is new;
-        `removed`: S x S, 0..1, how much of the photo's structure goes there.
+    def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray,
+                 stronger: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
+        """Detail for variant `index`, C x H x W. `picture`: S x S x C', sRGB; `new`: S x S, above 0 where it is new;
+        `removed`: S x S, 0..1, how much of the photo's structure goes there; `stronger`: H x W, what detail is multiplied
+        with that comes from elsewhere.
         """
         shifts = np.zeros((self.blocks, self.blocks, 2), np.int64)
         gains = np.ones((self.blocks, self.blocks), np.float32)
@@ -103,8 +108,10 @@ class Texture:
             shifts[blocks] = place - at
             light = mean_colour(picture)[at[:, 0], at[:, 1]]
             unlike = np.square(wanted - self.seen[place[:, 0], place[:, 1]])[:, PLACE + self.colours :].sum(1)
-            gains[blocks] = contrast(light, self.light[place[:, 0], place[:, 1]]) * np.exp(-unlike / ALIKE)
-        return self._put_together(shifts, gains)
+            there = self.light[place[:, 0], place[:, 1]]
+            gain = contrast(light, there) * self.slope(light) / self.slope(there)
+            gains[blocks] = gain * np.exp(-unlike / ALIKE)
+        return self._put_together(shifts, gains, stronger)
 
     def _search(self, index: int, wanted: np.ndarray, at: np.ndarray, blocks: tuple, removed: np.ndarray) -> np.ndarray:
         """For every wanted block (N surroundings, at N x 2 model pixels) the place to take its detail from, N x 2."""
@@ -137,11 +144,11 @@ class Texture:
                     place, cost = better(np.where(asked[:, None], shifted, place), unfit, COHERENT * asked)
         return place
 
-    def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    def _put_together(self, shifts: np.ndarray, gains: np.ndarray, stronger: np.ndarray | None) -> np.ndarray:
         channels, height, width = self.detail.shape
         # Rows and columns of the model to x and y of the photo, in whole pixels.
         across = np.rint(shifts[:, :, ::-1] @ self.step).astype(np.int64).reshape(-1, 2)
-        gains, flat = gains.ravel(), self.detail.reshape(channels, -1)
+        gains, flat, moved = gains.ravel(), self.detail.reshape(channels, -1), across.any(1)
         out = np.empty_like(self.detail)
         columns = np.arange(width)
         for top in range(0, height, STRIP):
@@ -149,7 +156,10 @@ class Texture:
             rows = np.arange(top, top + len(block))[:, None]
             y = np.clip(rows + across[block, 1], 0, height - 1)
             x = np.clip(columns + across[block, 0], 0, width - 1)
-            np.multiply(flat[:, y * width + x], gains[block], out=out[:, top : top + STRIP])
+            gain = gains[block]
+            if stronger is not None:
+                gain = np.where(moved[block], gain * stronger[top : top + STRIP], gain)
+            np.multiply(flat[:, y * width + x], gain, out=out[:, top : top + STRIP])
         return out
 
 

@@ -11,11 +11,11 @@ import toy
 from lapcvae import bundle, edit, noise, pyramid, service
 from lapcvae.engine import Engine
 from lapcvae.host import FileHost, blend, photo_on_the_wire
-from lapcvae.painting import CoarseFile, CoarseOverPhoto, PhotoFacts, StrokesOverPhoto
+from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box, Frame
-from lapcvae.protocol.messages import CoarseRequest, EditRequest, Prepared, Settings, Variant
+from lapcvae.protocol.messages import EditRequest, Prepared, Settings, Variant
 
 UPRIGHT = Frame(100, 90, 128)
 TURNED = Frame(98.3, 91.6, 117.5, -17)
@@ -54,18 +54,6 @@ def strokes(photo: PhotoFile, box: Box = Box(80, 70, 40, 24), colour=(200, 40, 6
     rgba = np.zeros((photo.size.height, photo.size.width, 4), np.uint8)
     rgba[box.y : box.bottom, box.x : box.right] = (*colour, 255)
     return StrokesOverPhoto(rgba)
-
-
-def coarse_file(served: service.Service, photo: PhotoFile, frame: Frame, level: int, style: str = "smooth",
-                side: int = 512, model: str = toy.NAME) -> CoarseFile:  # fmt: skip
-    results = []
-    served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style, model),
-                  FileHost(photo, Colours(photo), on_result=results.append))  # fmt: skip
-    coarse = results[0]
-    facts = PhotoFacts("", photo.size.width, photo.size.height, "")
-    size = coarse.b_j.shape[0] << level
-    return CoarseFile(frame, level, style, side, coarse.model, size, coarse.model_hash, facts,
-                      service.from_array(coarse.b_j))  # fmt: skip
 
 
 def run(served, photo, painting, frame=UPRIGHT, settings=EXACT, level=0) -> tuple[Prepared, list[Variant]]:
@@ -111,14 +99,14 @@ def test_nothing_painted_changes_nothing(one_service, frame):
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_an_unpainted_coarse_picture_is_recognised_as_such(one_service, frame, side, style):
     photo = photo_of()
-    coarse = coarse_file(one_service, photo, frame, 2, style, side)
+    coarse = toy.coarse_file(one_service, photo, frame, 2, style, side)
     prepared, _ = run(one_service, photo, CoarseOverPhoto(coarse, coarse.shown()), frame, level=2)
     assert prepared.box.empty
 
 
 def test_what_an_editor_rounds_is_not_painted(one_service):
     photo = photo_of()
-    coarse = coarse_file(one_service, photo, UPRIGHT, 1)
+    coarse = toy.coarse_file(one_service, photo, UPRIGHT, 1)
     rounded = coarse.shown().astype(int)
     rounded[:, :, :3] += np.random.default_rng(1).integers(-2, 3, rounded[:, :, :3].shape)
     painting = CoarseOverPhoto(coarse, np.clip(rounded, 0, 255).astype(np.uint8))
@@ -251,7 +239,7 @@ def test_the_finished_picture_agrees_with_the_painting(one_service):
 
 def test_erased_parts_differ_between_variants_and_nothing_else_changes(one_service):
     photo = photo_of()
-    coarse = coarse_file(one_service, photo, UPRIGHT, 2)
+    coarse = toy.coarse_file(one_service, photo, UPRIGHT, 2)
     rgba = coarse.shown().copy()
     rgba[180:330, 200:330] = 0
     settings = dataclasses.replace(EXACT, realism=0.5)
@@ -347,11 +335,11 @@ def test_a_frame_elsewhere_or_far_too_large_is_an_error(one_service):
 @pytest.mark.parametrize("frame", [UPRIGHT, TURNED, Frame(100.25, 90.5, 1500), Frame(60, 70, 33.3, 50)], ids=str)
 def test_a_painted_coarse_picture_lies_where_it_was_painted(one_service, frame, side):
     photo = photo_of()
-    coarse = coarse_file(one_service, photo, frame, 1, side=512) if frame.side < 700 else None
+    coarse = toy.coarse_file(one_service, photo, frame, 1, side=512) if frame.side < 700 else None
     if coarse is None:
         photo = PhotoFile(np.repeat(np.repeat(photo.pixels, 8, 0), 8, 1), "PNG")
         frame = Frame(frame.cx * 8, frame.cy * 8, frame.side)
-        coarse = coarse_file(one_service, photo, frame, 1)
+        coarse = toy.coarse_file(one_service, photo, frame, 1)
     rgba = coarse.shown(side).copy()
     # A square of an eighth of the side around (.40, .55) of it.
     x, y, half = round(0.4 * side), round(0.55 * side), side // 16
@@ -425,7 +413,7 @@ def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(o
     # Something with edges, such as the rim of glasses.
     pixels[86:94] = 20
     photo = PhotoFile(pixels, "TIFF")
-    coarse = coarse_file(one_service, photo, UPRIGHT, 2, style)
+    coarse = toy.coarse_file(one_service, photo, UPRIGHT, 2, style)
     rgba = coarse.shown(512).copy()
     rgba[100:400, 100:400, :3] = (150, 100, 80)
     painting = CoarseOverPhoto(coarse, rgba)

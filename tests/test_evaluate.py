@@ -80,7 +80,7 @@ def test_the_report_says_what_was_measured(report):
     assert (found["pictures"], found["skipped"], found["seed"], found["size"], found["levels"]) == (LIMIT, 1, 0, 32, 3)
     assert found["lpips"] == {"missing": {}, "vgg_limit": 10, "in_the_loss": "vgg16"}
     assert found["results"].keys() == {
-        "reconstruction", "T=0", "T=0.4", "T=0.7", "T=1", "u", "pseudo-inverse", "elbo",
+        "reconstruction", "T=0", "T=0.5", "T=0.7", "T=1", "u", "pseudo-inverse", "elbo",
     }  # fmt: skip
     for section, measures in found["results"].items():
         for measure, figure in measures.items():
@@ -102,14 +102,14 @@ def test_the_baselines_are_those_of_the_pyramid(report, folders):
 
 
 def test_samples_agree_with_the_coarse_picture_once_projected(report):
-    for name in ("T=0", "T=0.4", "T=0.7", "T=1"):
+    for name in ("T=0", "T=0.5", "T=0.7", "T=1"):
         found = report[1]["results"][name]
         assert found["consistency_unclipped"]["mean"] < 1e-3 < 0.1 < found["consistency_unprojected"]["mean"]
         assert found["consistency_unclipped"]["mean"] <= found["consistency"]["mean"]
 
 
 def test_calibration_is_0_at_temperature_0_and_grows(report):
-    found = [report[1]["results"][name] for name in ("T=0", "T=0.4", "T=0.7", "T=1")]
+    found = [report[1]["results"][name] for name in ("T=0", "T=0.5", "T=0.7", "T=1")]
     for measure in ("calibration_32px", "calibration_16px"):
         values = [f[measure]["mean"] for f in found]
         assert values[0] == 0 and values == sorted(values) and values[1] > 0

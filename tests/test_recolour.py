@@ -60,14 +60,26 @@ def test_strands_stay_and_are_brighter_and_darker_parts_of_the_new_colour():
     assert np.ptp(made - made.mean((0, 1)), axis=2).max() < 0.02 < np.ptp(b[0][4:20] - b[0][4:20].mean((0, 1)), axis=2).max()
 
 
-@pytest.mark.parametrize("opaque, hue_stays", [(0.0, True), (1.0, False)])
-def test_a_tint_leaves_the_hue_of_detail(opaque, hue_stays):
-    now, then = np.full((2, 2, 3), 0.6, np.float32), np.full((2, 2, 3), 0.5, np.float32)
+@pytest.mark.parametrize("opaque, now, hue_stays", [(0.0, GRAY, True), (1.0, GRAY, False), (1.0, SKIN / 2, True)])
+def test_detail_loses_its_hue_under_opaque_paint_of_another_one(opaque, now, hue_stays):
+    """A tint, gray hair, and a shadow on skin."""
+    now, then = (np.broadcast_to(colour, (2, 2, 3)) for colour in (now, SKIN))
     own, common = recolour.colours_of_detail(now, then, np.full((2, 2), opaque, np.float32))
     red = np.float32([0.1, 0, 0])
     seen = own * red + common * red.mean()
-    assert (np.ptp(seen, axis=2) > 0.09).all() == hue_stays
-    assert np.allclose(seen.mean(2), recolour.contrast(0.6, 0.5) * red.mean(), atol=1e-3)
+    assert (np.ptp(seen, axis=2) > 0.03).all() == hue_stays
+    expected = recolour.contrast(now.mean(2), then.mean(2)) * red.mean()
+    assert np.allclose(seen.mean(2), expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("width, share", [(1, 0.9), (2, 0.95)])
+def test_a_thin_stroke_over_plain_skin_is_as_painted(width, share):
+    b = pyramid.gaussians(np.broadcast_to(SKIN, (SIZE, SIZE, 3)).astype(np.float32), LEVELS)
+    change = np.zeros_like(b[LEVELS])
+    change[3 : 3 + width, 2:6] = GRAY - SKIN
+    made = recolour.recoloured(b, change, np.ones((SIZE, SIZE), np.float32))
+    went = (pyramid.reduce(made, LEVELS) - b[LEVELS])[3 : 3 + width, 2:6]
+    assert np.abs(went / (GRAY - SKIN)).min() > share
 
 
 def test_contrast_goes_with_brightness_within_limits():

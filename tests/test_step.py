@@ -12,7 +12,7 @@ from small import SIZE, TOY  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import pyramid  # noqa: E402
 from training.adversary import Adversary, Judge  # noqa: E402
-from training.config import Mix  # noqa: E402
+from training.config import Mix, Optimisation  # noqa: E402
 from training.energy_score import log_energy_score  # noqa: E402
 from training.model import LapCVAE  # noqa: E402
 from training.step import Step, negative_elbo, optimal_nll  # noqa: E402
@@ -272,3 +272,14 @@ def test_a_level_on_crops_has_no_parts():
     parts = ((0.0, 0.0, 1.0, 0.5),)
     cropped = Adversary(net, (0, 1), 0.5, "cpu", crop=SIZE // 2, parts=parts).judges
     assert not cropped["0"].windows and cropped["1"].windows
+
+
+def test_discriminators_of_other_parts_are_not_gone_on_with():
+    torch.manual_seed(0)
+    net = LapCVAE(TOY)
+    state = Adversary(net, (0, 1), 0.5, "cpu").state()
+    Adversary(net, (0, 1), 0.5, "cpu").restore(state)
+    with pytest.raises(LapcvaeError, match="other parts"):
+        Adversary(net, (0, 1), 0.5, "cpu", parts=((0.0, 0.0, 1.0, 0.5),)).restore(state)
+    with pytest.raises(LapcvaeError, match="within the picture"):
+        Optimisation(parts=((0.5, 0.0, 0.4, 1.0),))

@@ -70,6 +70,17 @@ def test_new_content_has_the_detail_of_what_looks_like_it():
     assert np.array_equal(found[away], detail[away])
 
 
+def test_only_detail_from_elsewhere_is_made_stronger():
+    made, detail, b_0 = halves()
+    picture = b_0.copy()
+    picture[20:44, 36:60] = 0.2
+    new = (np.abs(picture - b_0) > 0).any(2).astype(np.float32)
+    twice = np.full((256, 256), 2, np.float32)
+    found, doubled = made(0, picture, new, NOTHING), made(0, picture, new, NOTHING, twice)
+    assert np.array_equal(doubled[100:156, 160:224], 2 * found[100:156, 160:224])
+    assert np.array_equal(doubled[:, :120], detail[:, :120])
+
+
 def test_what_is_removed_gives_its_detail_to_nobody():
     b_0 = np.full((SIZE, SIZE, 3), 0.5, np.float32)
     b_0[:, 30:34] = 0.1

@@ -11,6 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lapcvae import service
+from lapcvae.host import FileHost, photo_on_the_wire
+from lapcvae.painting import CoarseFile, PhotoFacts
+from lapcvae.photo import Colours, PhotoFile
+from lapcvae.protocol.geometry import Frame
+from lapcvae.protocol.messages import CoarseRequest
+
 SIZE, LEVELS, NAME, LARGER = 64, 3, "toy", "toy-larger"
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -93,3 +100,16 @@ def portrait(width: int = 200, height: int = 180) -> np.ndarray:
     grain = np.random.default_rng(5).normal(0, 0.01, (height, width))
     channels = [base + head * lift + 0.1 * x / width + grain for base, lift in ((0.2, 0.5), (0.25, 0.35), (0.35, 0.2))]
     return np.rint(np.clip(np.stack(channels, axis=2), 0, 1) * 255).astype(np.uint8)
+
+
+def coarse_file(served: service.Service, photo: PhotoFile, frame: Frame, level: int, style: str = "smooth",
+                side: int = 512, model: str = NAME) -> CoarseFile:  # fmt: skip
+    """What `lapcvae coarse` writes for a photo, without the file."""
+    results = []
+    served.handle(CoarseRequest(photo_on_the_wire(photo), frame, level, style, model),
+                  FileHost(photo, Colours(photo), on_result=results.append))  # fmt: skip
+    coarse = results[0]
+    facts = PhotoFacts("", photo.size.width, photo.size.height, "")
+    size = coarse.b_j.shape[0] << level
+    return CoarseFile(frame, level, style, side, coarse.model, size, coarse.model_hash, facts,
+                      service.from_array(coarse.b_j))  # fmt: skip

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lapcvae.protocol.errors import LapcvaeError
+
 from . import pyramid
 from .model import LapCVAE
 
@@ -56,7 +58,7 @@ class Judge(nn.Module):
     def __init__(self, side: int, gain: float, parts: tuple[tuple[float, float, float, float], ...] = ()):
         super().__init__()
         self.whole = Discriminator(side, gain)
-        # Whole cells of the folded picture, and those an even number, or a layer that halves it would lose some.
+        # Whole cells of the folded picture, and an even number of pixels, which `pyramid.d` needs.
         step = 2 * self.whole.fold
         found = [tuple(round(edge * side / step) * step for edge in part) for part in parts]
         self.windows = [w for w in found if min(w[2] - w[0], w[3] - w[1]) >= LEAST_PART * self.whole.fold]
@@ -102,7 +104,13 @@ class Adversary:
         return {"judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict) -> None:
-        self.judges.load_state_dict(state["judges"])
+        try:
+            self.judges.load_state_dict(state["judges"])
+        except RuntimeError as error:
+            raise LapcvaeError(
+                "The discriminators of the interrupted run look at other parts, or are those of an earlier version.",
+                "Begin a new run from its weights: another --out, and --init with this folder.",
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
 
 

@@ -138,6 +138,10 @@ class Optimisation:
     # each level answers for what the finer ones make of its samples. Otherwise each level samples for its own conditions.
     whole_chain: bool = False
 
+    def __post_init__(self):
+        for left, top, right, bottom in self.parts:
+            _require(0 <= left < right <= 1 and 0 <= top < bottom <= 1, "A part lies within the picture, from 0 to 1.")
+
 
 @dataclass(frozen=True)
 class Augmentation:

@@ -26,8 +26,8 @@ from lapcvae.protocol.errors import LapcvaeError
 from . import checkpoint, data, groups, lpips, metrics, pyramid, sheets
 from .model import LapCVAE
 
-TEMPERATURES = (0.0, 0.4, 0.7, 1.0)
-# The plug-in's own default.
+TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
+# What figures are compared at.
 USUAL_TEMPERATURE = 0.7
 SHEET_INDICES = range(16)
 WORST = 12
