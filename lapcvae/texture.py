@@ -37,7 +37,7 @@ OWN, REMOVED, OWN_REMOVED = 0.03, 0.3, 0.2
 # What a place beside the neighbour's may be worse: a texture is copied in patches, or one mole would be at every block.
 COHERENT = 0.03
 # What the mean square of its detail costs: of places that look alike, one with a mole or a glint is the wrong one.
-STRONG = 10.0
+STRONG = 25.0
 # Squared difference of structure beyond which a place is too unlike to give its detail; what lies outside the box costs.
 ALIKE, OUTSIDE = 0.01, 1e3
 # Blocks' borders wander by this share of a block, so that they do not show as a grid.
