@@ -274,11 +274,14 @@ def add_finder(run: Path, folder: Path) -> dict:
     return names | {"threshold": float(facts.pop("threshold")), "largest_error": error, "training": facts}
 
 
-def add_int8(pictures: Path, manifest: dict, folder: Path) -> None:
-    """The 8-bit graphs, and what the manifest says of them."""
+def add_int8(pictures: Path, manifest: dict, folder: Path, family: Path) -> None:
+    """The 8-bit graphs, and what the manifest says of them. `family`: where a model that this one extends may be."""
     squares = quantize.read_pictures(pictures, manifest["size"])
     write_manifest(manifest, folder)
-    for level, names in zip(manifest["levels"], quantize.quantize(folder, squares), strict=True):
+    smaller = family / manifest["extends"] if "extends" in manifest else None
+    if smaller and not smaller.is_dir():
+        smaller = None
+    for level, names in zip(manifest["levels"], quantize.quantize(folder, squares, smaller), strict=True):
         level["int8"] = names
     manifest["files"] = files_of(folder)
     write_manifest(manifest, folder)
@@ -322,7 +325,7 @@ def export(args: argparse.Namespace) -> Path:
             manifest["finder"] = add_finder(args.finder, work)
             manifest["files"] = files_of(work)
         if args.int8:
-            add_int8(args.int8, manifest, work)
+            add_int8(args.int8, manifest, work, args.out.parent)
         write_manifest(manifest, work)
         bundles.open_bundle(work)
         work.chmod(0o755)

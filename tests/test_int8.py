@@ -49,6 +49,19 @@ def test_every_graph_but_the_coarsest_decoder_has_an_8_bit_form(bundle):
     assert 0 < opened.manifest["int8"]["rms_grey_levels"] < 8
 
 
+def test_graphs_of_a_family_that_are_the_same_have_the_same_8_bit_form(tmp_path, bundle):
+    """Calibrated on other pictures they would be others."""
+    other = np.random.default_rng(0).random((10, toy.SIZE, toy.SIZE, 3), np.float32)
+    made = {}
+    for smaller in (None, bundle):
+        folder = tmp_path / f"beside-{smaller is not None}" / toy.NAME
+        shutil.copytree(toy.models() / toy.NAME, folder)
+        levels = quantize.quantize(folder, other, smaller)
+        made[smaller] = [(folder / name).read_bytes() for level in levels for name in level.values()]
+    wanted = [(bundle / n).read_bytes() for level in levels for n in level.values()]
+    assert made[bundle] == wanted and all(a != b for a, b in zip(made[None], wanted))
+
+
 def test_the_8_bit_graphs_are_others_and_nearly_the_same(bundle, pictures):
     opened = bundles.open_bundle(bundle)
     exact, rounded, usual = Engine(opened, "cpu", False), Engine(opened, "cpu", True), Engine(opened, "cpu")

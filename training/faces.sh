@@ -46,7 +46,7 @@ stage 9-octave faces-256 26000 --init "$out/8-octave" "${sampled[@]}"
 
 mkdir -p "$out/finder"
 ln -sfn ../cache "$out/finder/cache"
-"$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 250000)"
+"$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 125000)"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -76,25 +77,34 @@ def chain(engine: Engine, x: np.ndarray, key: int, temperature: float, anew: flo
     return made
 
 
-def quantize(folder: Path, pictures: np.ndarray) -> list[dict[str, str]]:
+def quantize(folder: Path, pictures: np.ndarray, smaller: Path | None = None) -> list[dict[str, str]]:
     """Write the 8-bit graphs of the bundle in `folder` beside the others; a level's {"encode", "decode"} file names each.
 
-    The first MEASURED pictures are left for `difference`.
+    The first MEASURED pictures are left for `difference`. Graphs that are those of the bundle `smaller` get its 8-bit ones:
+    a family's common levels draw the same.
     """
     bundle = bundles.open_bundle(folder)
     engine = Watched(bundle)
     for i, x in enumerate(pictures[MEASURED:]):
         # Two of three as in an edit, the third a reconstruction.
         chain(engine, x, i, (0.7, 1.0, 0.0)[i % 3], float(i % 3 < 2))
+    known = _known(smaller) if smaller else {}
     levels = []
     for level in bundle.levels:
         names = {"encode": level.encode} | ({"decode": level.decode} if level.k < bundle.K else {})
-        levels.append({kind: _write(folder, name, engine.seen[name]) for kind, name in names.items()})
+        levels.append({kind: _write(folder, name, engine.seen[name], known) for kind, name in names.items()})
     return levels
 
 
-def _write(folder: Path, name: str, feeds: list[dict[str, np.ndarray]]) -> str:
-    """The 8-bit form of a graph, calibrated on what it was given; its name."""
+def _known(folder: Path) -> dict[bytes, Path]:
+    """The 8-bit graphs of a bundle, by what they were made from."""
+    levels = bundles.open_bundle(folder).levels
+    pairs = [(level.encode, level.encode_int8) for level in levels] + [(level.decode, level.decode_int8) for level in levels]
+    return {(folder / exact).read_bytes(): folder / rounded for exact, rounded in pairs if rounded}
+
+
+def _write(folder: Path, name: str, feeds: list[dict[str, np.ndarray]], known: dict[bytes, Path]) -> str:
+    """The 8-bit form of a graph, a known one or calibrated on what it was given; its name."""
     import onnx
     import onnxruntime
     from onnxruntime import quantization as q
@@ -107,6 +117,9 @@ def _write(folder: Path, name: str, feeds: list[dict[str, np.ndarray]]) -> str:
             return next(self._feeds, None)
 
     made = name.removesuffix(".onnx") + ".int8.onnx"
+    if there := known.get((folder / name).read_bytes()):
+        shutil.copyfile(there, folder / made)
+        return made
     with tempfile.TemporaryDirectory() as scratch:
         # Weights are stored as float16 behind a Cast: folded, they are there to be quantized.
         folded = str(Path(scratch) / name)
