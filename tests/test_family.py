@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import toy
-from test_edit import EXACT, coarse_file, photo_of, strokes
+from test_edit import EXACT, photo_of, strokes
 
 from lapcvae import bundle, edit, pyramid, service
 from lapcvae.engine import Engine
@@ -98,7 +98,7 @@ def test_a_coarse_layer_serves_another_model_of_the_family(served, made_with, us
     """Untouched, it changes nothing; painted on, what the other model makes has the painted colours."""
     photo, frame = photo_of(), Frame(100, 90, 128)
     level = bundle.describe(toy.family() / made_with).K
-    file = coarse_file(served, photo, frame, level, side=128, model=made_with)
+    file = toy.coarse_file(served, photo, frame, level, side=128, model=made_with)
     assert edited(served, frame, level, used, CoarseOverPhoto(file, file.shown()), photo)[0].box.empty
     painted = file.shown().copy()
     painted[48:80, 48:80, :3] = (200, 60, 60)
@@ -148,7 +148,7 @@ class Recording:
 @pytest.mark.parametrize("level", [9, 10, 11])
 def test_a_painting_that_claims_to_be_huge_is_refused_before_it_is_enlarged(served, monkeypatch, level):
     photo, frame = photo_of(), Frame(100, 90, 128)
-    file = coarse_file(served, photo, frame, 2, side=128)
+    file = toy.coarse_file(served, photo, frame, 2, side=128)
     painting = CoarseOverPhoto(file, file.shown())
     monkeypatch.setattr(service, "show", lambda *_: pytest.fail("it was enlarged"))
     with pytest.raises(LapcvaeError, match="no model is as large"):
