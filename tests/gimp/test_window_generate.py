@@ -58,8 +58,8 @@ class TestPreviews:
 
     def test_says_what_limits_what_computes_and_how_long_it_took(self, quick):
         scene = whole(quick, "kept")["scene"]
-        assert scene["limits"].startswith("Face 208 px, model 128 px: \u00d71.6\nComputed on the CPU")
-        assert re.match(r"8 variants in \d+\.\d s, by faces-128", scene["state"])
+        assert scene["limits"].startswith("Face 208 px, model 256 px: \u00d70.8\nComputed on the CPU")
+        assert re.match(r"8 variants in \d+\.\d s, by faces-256", scene["state"])
 
     def test_painting_on_changes_every_variant_and_not_the_photo(self, quick):
         scene = whole(quick, "kept")["scene"]
