@@ -12,6 +12,8 @@ from .protocol.host import Host
 from .protocol.messages import EditRequest, Prepared
 from .recolour import colours_of_detail
 
+# Coarse cells that M falls to 0 across at an edge of the frame beyond which the photo goes on.
+EDGE, RECOLOURED_EDGE = 0.5, 2.0
 # Below this much of the mask new detail is not made stronger any more.
 LEAST_MASK = 0.3
 # Two pictures that differ by less are in one colour space. Steps of the gray ramp that tells how steep another one is, and
@@ -26,7 +28,9 @@ class Canvas:
         self.engine, self.host, self.request, self.plan = engine, host, request, plan
         size, frame, photo = engine.bundle.size, request.frame, request.photo
         self.enlargement = frame.side / size
-        m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size, (1 << plan.paint.level) / 2)
+        # Hair goes on beyond the frame: a new colour of it fades there, where new content ends.
+        cells = RECOLOURED_EDGE if plan.kept is not None else EDGE
+        m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size, cells * (1 << plan.paint.level))
         cell = self.enlargement * (1 << plan.paint.level)
         self.box = compose.box_of(m, frame, photo.size, margin=cell)
         self.dtype = compose.DTYPES[photo.format.dtype]
