@@ -30,7 +30,7 @@ PRACTICE = FOLDER / "sunglasses.jpg"
 CENTRES = [(204, 101), (247, 103)]
 # What is shown of the photo at 100%.
 CROP = (136, 2, 316, 202)
-SKIN, SHADE, HAIR_SIDE, BROW, EYE = (228, 194, 172), (190, 150, 125), (126, 98, 58), (130, 95, 65), (60, 38, 28)
+SKIN, SHADE, HAIR_SIDE, BROW, EYE = (222, 184, 156), (150, 108, 86), (126, 98, 58), (130, 95, 65), (60, 38, 28)
 BROWN = (40, 20, 14)
 
 
@@ -41,16 +41,16 @@ def stroke(colour: tuple, size: float, points: list, opacity: float = 100.0, har
 
 SUNGLASSES = {
     "name": "sunglasses", "photo": "/mnt/project/docs/pictures/sunglasses.jpg", "eyes": CENTRES, "level": 3,
-    "sliders": {"realism": 0.1, "structure": 0.0, "temperature": 0.5, "seed": 0}, "pick": 0,
+    "sliders": {"realism": 0.3, "structure": 0.0, "temperature": 0.5, "seed": 0}, "pick": 0,
     # Skin over lenses and bridge, hair over the arms, then sockets, brows and eyes.
     "strokes": [
         *(stroke(SKIN, 62, [(x - 9, y + 4), (x + 9, y + 4)]) for x, y in CENTRES),
         stroke(SKIN, 40, [(216, 98), (235, 99)]),
         stroke(HAIR_SIDE, 18, [(176, 94), (170, 92)], hardness="050"),
         stroke(HAIR_SIDE, 18, [(278, 98), (284, 96)], hardness="050"),
-        *(stroke(SHADE, 26, [(x - 9, y - 3), (x + 9, y - 3)], 50.0, "025") for x, y in CENTRES),
-        *(stroke(BROW, 9, [(x - 11, y - 11), (x, y - 13), (x + 11, y - 10)], 50.0, "050") for x, y in CENTRES),
-        *(stroke(EYE, 9, [(x - 5, y), (x + 5, y)], hardness="050") for x, y in CENTRES),
+        *(stroke(SHADE, 28, [(x - 9, y - 3), (x + 9, y - 3)], hardness="025") for x, y in CENTRES),
+        *(stroke(BROW, 9, [(x - 11, y - 11), (x, y - 13), (x + 11, y - 10)], hardness="050") for x, y in CENTRES),
+        *(stroke(EYE, 12, [(x - 5, y), (x + 5, y)], hardness="050") for x, y in CENTRES),
     ],
 }  # fmt: skip
 HAIR = {
