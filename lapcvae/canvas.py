@@ -63,14 +63,13 @@ class Canvas:
         self.detail, self.texture = self.photo - seen, None
         self.slope = self._slope()
         if self.request.settings.texture and self.enlargement >= texture.LEAST_ENLARGED:
-            self.texture = texture.Texture(
-                self.request.frame, self.box, self.detail, self.plan.encoded.b[0], self.request.settings.seed, self.scale,
-                self.slope,
-            )  # fmt: skip
             # Where one detail gives way to another the two cancel in part: m of one and 1 - m of the other have together a
             # variance of 1 if the one is this many times as strong (Heitz and Neyret 2018).
             m = np.maximum(self.mask, LEAST_MASK)
-            self.against_fading = np.sqrt((2 - m) / m)
+            self.texture = texture.Texture(
+                self.request.frame, self.box, self.detail, self.plan.encoded.b[0], self.request.settings.seed, self.scale,
+                self.slope, np.sqrt((2 - m) / m),
+            )  # fmt: skip
 
     def _slope(self) -> Callable[[np.ndarray], np.ndarray]:
         """How steep the photo's values are over sRGB's, at a brightness in sRGB: what is told of detail is told for sRGB."""
@@ -109,11 +108,13 @@ class Canvas:
         if kept is not None:
             gone = np.maximum((1 - kept)[:, :, None] * compose.fade(change), self.plan.anew)
         if gone.any():
-            other = -self.detail
-            if self.texture is not None:
+            if self.texture is None:
+                other = -self.detail
+            else:
                 # A hat's knitting is no hair: of what lies under opaque paint, other detail is preferred to its own.
                 removed = np.maximum(compose.structure_gone(change), self.plan.anew[:, :, 0])
-                other += self.texture(index, picture, gone[:, :, 0], removed, self.against_fading)
+                other = self.texture(index, picture, gone[:, :, 0], removed)
+                other -= self.detail
             other *= self.warp.linear_planes(gone)
             out += other
         if kept is not None:

@@ -52,11 +52,13 @@ class Texture:
     """The photo's detail over a box, to be taken from one place to another.
 
     `detail`: C x H x W over `box`, the photo less what the model sees of it, with its full scale; `b_0`: S x S x C', the
-    latter at the model's size, sRGB in 0..1; `slope`: how steep the photo's own values are over these, for a brightness.
+    latter at the model's size, sRGB in 0..1; `slope`: how steep the photo's own values are over these, for a brightness;
+    `stronger`: H x W, what detail is multiplied with that comes from elsewhere (its mean over each block).
     """
 
     def __init__(self, frame: Frame, box: Box, detail: np.ndarray, b_0: np.ndarray, seed: int, full_scale: float = 1.0,
-                 slope: Callable[[np.ndarray], np.ndarray] = np.ones_like):  # fmt: skip
+                 slope: Callable[[np.ndarray], np.ndarray] = np.ones_like,
+                 stronger: np.ndarray | None = None):  # fmt: skip
         self.detail, self.seed, self.colours, self.slope = detail, seed, b_0.shape[2], slope
         self.levels = max(0, (b_0.shape[0] // LARGEST).bit_length() - 1)
         b_0 = pyramid.reduce(b_0, self.levels)
@@ -68,6 +70,7 @@ class Texture:
         a, b, _, d, e, _ = frame.matrix(self.size)
         self.step = np.array([[a, d], [b, e]])
         self.block_of = _block_map(frame, box, self.size, self.blocks, seed)
+        self.stronger = None if stronger is None else self._mean_of_blocks(stronger).reshape(self.blocks, self.blocks)
         self.outside = self._outside(frame, box)
         self.places = np.argwhere(~self.outside)
         self.strong = STRONG * self._power(full_scale)
@@ -82,18 +85,19 @@ class Texture:
 
     def _power(self, full_scale: float) -> np.ndarray:
         """The mean square of the detail in the block around each model pixel, full scale 1, S x S."""
-        squares = np.square(self.detail).mean(0).ravel() / full_scale**2
-        block = self.block_of.ravel()
-        count = np.bincount(block, minlength=self.blocks**2)
-        power = np.bincount(block, squares, self.blocks**2) / np.maximum(count, 1)
+        power = self._mean_of_blocks(np.square(self.detail).mean(0) / full_scale**2)
         of = np.arange(self.size) // BLOCK
         return power.reshape(self.blocks, self.blocks)[of[:, None], of].astype(np.float32)
 
-    def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray,
-                 stronger: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
+    def _mean_of_blocks(self, values: np.ndarray) -> np.ndarray:
+        """H x W -> one number a block; 0 for one that the box does not see."""
+        block = self.block_of.ravel()
+        count = np.bincount(block, minlength=self.blocks**2)
+        return np.bincount(block, values.ravel(), self.blocks**2) / np.maximum(count, 1)
+
+    def __call__(self, index: int, picture: np.ndarray, new: np.ndarray, removed: np.ndarray) -> np.ndarray:
         """Detail for variant `index`, C x H x W. `picture`: S x S x C', sRGB; `new`: S x S, above 0 where it is new;
-        `removed`: S x S, 0..1, how much of the photo's structure goes there; `stronger`: H x W, what detail is multiplied
-        with that comes from elsewhere.
+        `removed`: S x S, 0..1, how much of the photo's structure goes there.
         """
         shifts = np.zeros((self.blocks, self.blocks, 2), np.int64)
         gains = np.ones((self.blocks, self.blocks), np.float32)
@@ -110,8 +114,11 @@ class Texture:
             unlike = np.square(wanted - self.seen[place[:, 0], place[:, 1]])[:, PLACE + self.colours :].sum(1)
             there = self.light[place[:, 0], place[:, 1]]
             gain = contrast(light, there) * self.slope(light) / self.slope(there)
-            gains[blocks] = gain * np.exp(-unlike / ALIKE)
-        return self._put_together(shifts, gains, stronger)
+            gain = gain * np.exp(-unlike / ALIKE)
+            if self.stronger is not None:
+                gain = np.where((place != at).any(1), gain * self.stronger[blocks], gain)
+            gains[blocks] = gain
+        return self._put_together(shifts, gains)
 
     def _search(self, index: int, wanted: np.ndarray, at: np.ndarray, blocks: tuple, removed: np.ndarray) -> np.ndarray:
         """For every wanted block (N surroundings, at N x 2 model pixels) the place to take its detail from, N x 2."""
@@ -144,11 +151,11 @@ class Texture:
                     place, cost = better(np.where(asked[:, None], shifted, place), unfit, COHERENT * asked)
         return place
 
-    def _put_together(self, shifts: np.ndarray, gains: np.ndarray, stronger: np.ndarray | None) -> np.ndarray:
+    def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
         channels, height, width = self.detail.shape
         # Rows and columns of the model to x and y of the photo, in whole pixels.
         across = np.rint(shifts[:, :, ::-1] @ self.step).astype(np.int64).reshape(-1, 2)
-        gains, flat, moved = gains.ravel(), self.detail.reshape(channels, -1), across.any(1)
+        gains, flat = gains.ravel(), self.detail.reshape(channels, -1)
         out = np.empty_like(self.detail)
         columns = np.arange(width)
         for top in range(0, height, STRIP):
@@ -156,10 +163,7 @@ class Texture:
             rows = np.arange(top, top + len(block))[:, None]
             y = np.clip(rows + across[block, 1], 0, height - 1)
             x = np.clip(columns + across[block, 0], 0, width - 1)
-            gain = gains[block]
-            if stronger is not None:
-                gain = np.where(moved[block], gain * stronger[top : top + STRIP], gain)
-            np.multiply(flat[:, y * width + x], gain, out=out[:, top : top + STRIP])
+            np.multiply(flat[:, y * width + x], gains[block], out=out[:, top : top + STRIP])
         return out
 
 

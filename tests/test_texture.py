@@ -75,8 +75,9 @@ def test_only_detail_from_elsewhere_is_made_stronger():
     picture = b_0.copy()
     picture[20:44, 36:60] = 0.2
     new = (np.abs(picture - b_0) > 0).any(2).astype(np.float32)
-    twice = np.full((256, 256), 2, np.float32)
-    found, doubled = made(0, picture, new, NOTHING), made(0, picture, new, NOTHING, twice)
+    found = made(0, picture, new, NOTHING)
+    made.made.stronger = np.full((made.made.blocks,) * 2, 2, np.float32)
+    doubled = made(0, picture, new, NOTHING)
     assert np.array_equal(doubled[100:156, 160:224], 2 * found[100:156, 160:224])
     assert np.array_equal(doubled[:, :120], detail[:, :120])
 
