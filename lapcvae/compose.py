@@ -25,6 +25,9 @@ DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
 # hair) and is gone where it changed by more than the second (a frame that became skin).
 TONE_FADE, STRUCTURE_FADE = (0.1, 0.45), (0.02, 0.1)
 
+# Rows of an enlargement that are made at once: each needs four samples, and so many need a few more.
+BAND = 32
+
 
 def full_scale(dtype: np.dtype) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
@@ -167,17 +170,28 @@ def interpolation_matrix(at: np.ndarray, n: int, kernel=_cubic) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of an enlargement: `matrix` for the samples `used`, without those that the box does not see."""
+    """One axis of an enlargement: `matrix` for the samples `used`, without those that the box does not see.
+
+    `bands`: the same for BAND results at a time, each with the few of the used samples that these need.
+    """
 
     used: slice
     matrix: np.ndarray
+    bands: tuple[tuple[slice, slice, np.ndarray], ...]
 
     @classmethod
     def of(cls, at: np.ndarray, n: int, kernel) -> Axis:
         matrix = interpolation_matrix(at, n, kernel)
         seen = np.flatnonzero(matrix.any(0))
         used = slice(seen[0], seen[-1] + 1) if len(seen) else slice(0, 1)
-        return cls(used, np.ascontiguousarray(matrix[:, used]))
+        matrix = np.ascontiguousarray(matrix[:, used])
+        bands = []
+        for first in range(0, len(matrix), BAND):
+            part = matrix[first : first + BAND]
+            needed = np.flatnonzero(part.any(0))
+            near = slice(needed[0], needed[-1] + 1) if len(needed) else slice(0, 1)
+            bands.append((slice(first, first + len(part)), near, np.ascontiguousarray(part[:, near])))
+        return cls(used, matrix, tuple(bands))
 
 
 class WarpUp:
@@ -202,7 +216,9 @@ class WarpUp:
             seen = values[rows.used, columns.used]
             out = np.empty((values.shape[2], self.box.height, self.box.width), np.float32)
             for i in range(values.shape[2]):
-                np.matmul(rows.matrix, seen[:, :, i] @ columns.matrix.T, out=out[i])
+                wide = seen[:, :, i] @ columns.matrix.T
+                for band, near, matrix in rows.bands:
+                    np.matmul(matrix, wide[near], out=out[i, band])
             return out
         # Turned: enlarge smoothly first, then sample that bilinearly.
         fine = 4

@@ -153,17 +153,20 @@ class Texture:
 
     def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
         channels, height, width = self.detail.shape
-        # Rows and columns of the model to x and y of the photo, in whole pixels.
+        # Rows and columns of the model to x and y of the photo, in whole pixels, and to how far that is in memory. A place
+        # lies in the box with all of its block, so this leaves a row by rounding alone: by a pixel.
         across = np.rint(shifts[:, :, ::-1] @ self.step).astype(np.int64).reshape(-1, 2)
-        gains, flat = gains.ravel(), self.detail.reshape(channels, -1)
-        out = np.empty_like(self.detail)
-        columns = np.arange(width)
+        far = (across[:, 1] * width + across[:, 0]).astype(np.int32)
+        gains, out = gains.ravel(), np.empty_like(self.detail)
         for top in range(0, height, STRIP):
             block = self.block_of[top : top + STRIP]
-            rows = np.arange(top, top + len(block))[:, None]
-            y = np.clip(rows + across[block, 1], 0, height - 1)
-            x = np.clip(columns + across[block, 0], 0, width - 1)
-            np.multiply(flat[:, y * width + x], gains[block], out=out[:, top : top + STRIP])
+            index = far[block]
+            index += np.arange(top * width, (top + len(block)) * width, dtype=np.int32).reshape(block.shape)
+            gain = gains[block]
+            for colour in range(channels):
+                part = out[colour, top : top + STRIP]
+                np.take(self.detail[colour], index, mode="clip", out=part)
+                part *= gain
         return out
 
 
