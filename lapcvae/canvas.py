@@ -104,9 +104,10 @@ class Canvas:
             return self.native
         out = self.warp.planes(change * self.scale)
         out += self.photo
-        gone, kept = np.maximum(compose.fade(change), self.plan.anew), self.plan.kept
+        gone, kept = compose.fade(change), self.plan.kept
         if kept is not None:
-            gone = np.maximum((1 - kept)[:, :, None] * compose.fade(change), self.plan.anew)
+            gone *= (1 - kept)[:, :, None]
+        gone = np.maximum(gone, self.plan.anew)
         if gone.any():
             if self.texture is None:
                 other = -self.detail

@@ -190,8 +190,10 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
         reached = m.reshape(size // block, block, size // block, block).max((1, 3))
         opaque = np.maximum(paint.opaque, LEAST_ANEW * painted)
         opaque = opaque.reshape(size // block, block, size // block, block).max((1, 3))
-        s.append([(1 - _least(kept, group, level.size)) * _latent_mask(reached, opaque, painted, group, level.size)
-                  for group in level.groups])  # fmt: skip
+        s.append([
+            (1 - _in_cells(kept, group, level.size, np.min)) * _latent_mask(reached, opaque, painted, group, level.size)
+            for group in level.groups
+        ])  # fmt: skip
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
         fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
         weight.append(fade[:, :, None].astype(np.float32))
@@ -231,9 +233,8 @@ def _latent_mask(reached: np.ndarray, opaque: np.ndarray, painted: np.ndarray, g
     cells share, once half of the square is painted."""
     if group.kind != "grid":
         return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE) * opaque.max(), np.float32)
-    n = size // group.stride
-    cells = reached.reshape(n, group.stride, n, group.stride).max((1, 3))
-    share = _grown(opaque.reshape(n, group.stride, n, group.stride).max((1, 3)))
+    cells = _in_cells(reached, group, size, np.max)[0, 0]
+    share = _grown(_in_cells(opaque, group, size, np.max)[0, 0])
     while (missing := (cells > 0) & (share == 0)).any():
         share = np.where(missing, _grown(share), share)
     return (share * cells)[None, None].astype(np.float32)
@@ -332,7 +333,7 @@ def _make_redraw(plan: Plan) -> Redraw | None:
     above = pyramid.u(pyramid.d(x)) if j + 1 < engine.bundle.K else None
     statistics = engine.encode(j + 1, x, above)[-1].statistics
     u = pyramid.u(x)
-    s = [np.maximum(np.float32(plan.realism), _largest(plan.paint.erased, group, level.size)) * mask
+    s = [np.maximum(np.float32(plan.realism), _in_cells(plan.paint.erased, group, level.size, np.max)) * mask
          for group, mask in zip(level.groups, plan.masks.s[j])]  # fmt: skip
     # A tint keeps what the photo shows there, and so does `structure`.
     stays = 0 if plan.kept is None else _cells(plan.kept, j)
@@ -347,17 +348,12 @@ def kept_of(paint: Paint, structure: float) -> np.ndarray:
     return np.float32(structure) * (1 - np.clip(paint.erased, 0, 1)).repeat(cell, 0).repeat(cell, 1)
 
 
-def _least(values: np.ndarray, group, size: int) -> np.ndarray:
-    """The least of S x S values in each cell of a grid of latents of a level, 1 x 1 x h x w."""
+def _in_cells(values: np.ndarray, group, size: int, over) -> np.ndarray:
+    """The largest or the least value (`over`: np.max, np.min) in each cell of a grid of latents of a level of `size` pixels,
+    1 x 1 x h x w; in all, for a group that all cells share. `values`: n x n, at least as many as cells."""
     n = size // group.stride if group.kind == "grid" else 1
     block = len(values) // n
-    return values.reshape(n, block, n, block).min((1, 3))[None, None]
-
-
-def _largest(values: np.ndarray, group, size: int) -> np.ndarray:
-    """The largest value in each cell of a grid of latents, 1 x 1 x h x w; in all, for a group that all cells share."""
-    n = size // group.stride if group.kind == "grid" else 1
-    return values.reshape(n, len(values) // n, n, len(values) // n).max((1, 3))[None, None].astype(np.float32)
+    return over(values.reshape(n, block, n, block), (1, 3))[None, None].astype(np.float32)
 
 
 def _redrawn(plan: Plan, eps: list[np.ndarray]) -> np.ndarray:

@@ -28,7 +28,6 @@ TURNS = {
     "flipped and turned clockwise": lambda x: np.rot90(x[:, ::-1], -1),
     "flipped and turned counterclockwise": lambda x: np.rot90(x[:, ::-1]),
 }
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 REMEDY = "Undo that, or make a new coarse layer and paint on it."
 
 
@@ -78,9 +77,10 @@ def require_photo(b_now: np.ndarray, b_then: np.ndarray) -> None:
 
 def _gray(cells: np.ndarray) -> np.ndarray:
     """sRGB cells (n x n x 3) as they are after a gray image: the luminance, in all three channels."""
-    linear = np.where(cells <= 0.04045, cells / 12.92, ((cells.clip(0, 1) + 0.055) / 1.055) ** 2.4)
-    light = (linear @ LUMINANCE)[:, :, None]
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055).repeat(3, axis=2)
+    # Here, for hardly any edit needs what reads picture files.
+    from .photo.colours import luminance
+
+    return luminance(cells).repeat(3, axis=2)
 
 
 def require_painting(cells: np.ndarray, shown: np.ndarray, photo: np.ndarray, doubtful: bool) -> None:

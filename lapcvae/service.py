@@ -41,8 +41,6 @@ from .protocol.version import PROTOCOL, VERSION
 
 # Encoded photos that are kept: a few megabytes each.
 MOST_ENCODED = 8
-# Cells around, within which paint is taken to be of one opacity.
-OPACITY_CELLS = 1
 # Rows of a painting that are looked at at once.
 STRIP = 32
 # Sides of the photo that a frame may have; beyond the photo its edge is replicated, in memory.
@@ -387,7 +385,7 @@ def _read_coarse(
         fit.require_painting(now_cells, shown_cells, encoded.b[level], painting.doubtful)
     fine = compose.warp_down(planes, box, frame, size)
     seen = shown_square(b_j, level, painting.style)
-    opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], OPACITY_CELLS << level), fine[:, :, 3])
+    opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
     paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque)
     covered = pyramid.reduce((opaque * np.minimum(fine[:, :, 4], 1))[:, :, None], level)
     return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))

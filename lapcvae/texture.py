@@ -70,6 +70,7 @@ class Texture:
         a, b, _, d, e, _ = frame.matrix(self.size)
         self.step = np.array([[a, d], [b, e]])
         self.block_of = _block_map(frame, box, self.size, self.blocks, seed)
+        self.first, self.last = _extents(self.block_of, self.blocks)
         self.stronger = None if stronger is None else self._mean_of_blocks(stronger).reshape(self.blocks, self.blocks)
         self.outside = self._outside(frame, box)
         self.places = np.argwhere(~self.outside)
@@ -153,9 +154,10 @@ class Texture:
 
     def _put_together(self, shifts: np.ndarray, gains: np.ndarray) -> np.ndarray:
         channels, height, width = self.detail.shape
-        # Rows and columns of the model to x and y of the photo, in whole pixels, and to how far that is in memory. A place
-        # lies in the box with all of its block, so this leaves a row by rounding alone: by a pixel.
+        # Rows and columns of the model to x and y of the photo, in whole pixels, and to how far that is in memory. No pixel
+        # of a block may leave the box: it would come in again on the other side.
         across = np.rint(shifts[:, :, ::-1] @ self.step).astype(np.int64).reshape(-1, 2)
+        across = np.clip(across, -self.first, (width - 1, height - 1) - self.last)
         far = (across[:, 1] * width + across[:, 0]).astype(np.int32)
         gains, out = gains.ravel(), np.empty_like(self.detail)
         for top in range(0, height, STRIP):
@@ -226,6 +228,17 @@ def _block_map(frame: Frame, box: Box, size: int, blocks: int, seed: int) -> np.
         found *= blocks
         found += np.clip(at / BLOCK, 0, blocks - 1).astype(np.int32)
     return found
+
+
+def _extents(block_of: np.ndarray, blocks: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last x and y of each block's pixels, blocks^2 x 2 each; 0 for one without any."""
+    first, last = np.zeros((blocks**2, 2), np.int64), np.zeros((blocks**2, 2), np.int64)
+    for axis, lines in enumerate((block_of.T, block_of)):
+        # Of what is written to one place, the last stays.
+        at = np.arange(len(lines))[:, None].repeat(lines.shape[1], 1)
+        first[lines[::-1].ravel(), axis] = at[::-1].ravel()
+        last[lines.ravel(), axis] = at.ravel()
+    return first, last
 
 
 def _wandering(height: int, width: int, scale: float, *key) -> np.ndarray:

@@ -24,18 +24,6 @@ def one_service() -> service.Service:
     return service.Service(toy.models())
 
 
-class LinearHost(FileHost):
-    """A photo in linear light with sRGB's primaries, which its own `Colours` would need a profile for."""
-
-    def colours(self, to, pixels):
-        values = service.from_array(pixels).astype(np.float64)
-        if to == "model":
-            out = np.where(values <= 0.0031308, 12.92 * values, 1.055 * values.clip(0.0031308) ** (1 / 2.4) - 0.055)
-        else:
-            out = np.where(values <= 0.04045, values / 12.92, ((values.clip(0.04045) + 0.055) / 1.055) ** 2.4)
-        return service.to_array(out.astype(np.float32))
-
-
 def stripes(level: float, height: float) -> np.ndarray:
     """Stripes two pixels wide, finer than the toy model's, around a gray of this level; sRGB."""
     rows = np.where(np.arange(256) // 2 % 2, height, -height)
@@ -48,6 +36,14 @@ def to_linear(values: np.ndarray) -> np.ndarray:
 
 def to_srgb(values: np.ndarray) -> np.ndarray:
     return np.where(values <= 0.0031308, 12.92 * values, 1.055 * values.clip(0.0031308) ** (1 / 2.4) - 0.055)
+
+
+class LinearHost(FileHost):
+    """A photo in linear light with sRGB's primaries, which its own `Colours` would need a profile for."""
+
+    def colours(self, to, pixels):
+        values = service.from_array(pixels)
+        return service.to_array((to_srgb if to == "model" else to_linear)(values).astype(np.float32))
 
 
 def edited(served, pixels: np.ndarray, gray: float, settings: Settings, host=FileHost) -> tuple[np.ndarray, np.ndarray]:

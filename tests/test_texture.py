@@ -160,3 +160,22 @@ def test_a_larger_model_is_looked_at_reduced():
     darker = np.full_like(large, 0.2)
     found = over(0, darker, new + (large[:, :, 0] > 0.5), new)
     assert np.abs(found[64:192, 160:224]).mean() == pytest.approx(9, rel=0.15)
+
+
+@pytest.mark.parametrize("frame", [UPRIGHT, Frame(128, 128, 190, 23)], ids=["upright", "turned"])
+def test_no_detail_comes_from_beyond_the_box(frame):
+    """Far left in the box all detail is 1, far right -1: what leaves a row would come in again on the other side."""
+    random, box = np.random.default_rng(0), Box(30, 40, 200, 180)
+    detail = np.broadcast_to(np.sign(100 - np.arange(200.0))[None, :, None], (180, 200, 3)).astype(np.float32)
+    made = Texture(frame, box, detail, random.random((SIZE, SIZE, 3)).astype(np.float32), 5).made
+    first, last = made.first, made.last
+    seen = np.unique(made.block_of)
+    rows, columns = np.nonzero(made.block_of == seen[0])
+    assert (first[seen[0]] == (columns.min(), rows.min())).all() and (last[seen[0]] == (columns.max(), rows.max())).all()
+    for right in (-SIZE, SIZE):
+        shifts = np.zeros((made.blocks, made.blocks, 2), np.int64)
+        shifts[:, :, 1] = right
+        found = made._put_together(shifts, np.ones((made.blocks, made.blocks), np.float32))
+        # Blocks at the very side towards which all goes.
+        end = np.s_[:, :, :1] if right < 0 else np.s_[:, :, -1:]
+        assert (found[end] == (1 if right < 0 else -1)).all()

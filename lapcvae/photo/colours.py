@@ -48,7 +48,7 @@ class Colours:
         """H x W x 3 float32 sRGB to H x W x c float32 in the photo's own space."""
         self._require(srgb, 3)
         if self._profile is None:
-            return _luminance(srgb) if self.channels == 1 else srgb.copy()
+            return luminance(srgb) if self.channels == 1 else srgb.copy()
         return _converted(srgb, _srgb(), "rgb", self._profile, self._space)
 
     def _settle_profile(self) -> None:
@@ -104,7 +104,7 @@ def _converted(pixels: np.ndarray, source: bytes, space: str, target: bytes, tar
     return converted.reshape(height, width, -1)
 
 
-def _luminance(srgb: np.ndarray) -> np.ndarray:
+def luminance(srgb: np.ndarray) -> np.ndarray:
     """H x W x 3 sRGB to H x W x 1 gray with sRGB's curve; mirrored below 0, straight on above 1."""
     magnitude = np.abs(srgb)
     linear = np.copysign(np.where(magnitude <= 0.04045, magnitude / 12.92, ((magnitude + 0.055) / 1.055) ** 2.4), srgb)
