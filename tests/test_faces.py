@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import faces  # noqa: E402
+from training import faces, openvino_graphs  # noqa: E402
 
 
 class StandIn:
@@ -248,7 +248,7 @@ def test_graph_computes_what_it_says_and_takes_other_constants():
         [kernel, noise, np.array(1), np.array([3, 3])],
         [[(0, 0), (1, 0)], [(5, 2), (2, 0)], [(6, 2), (3, 0), (4, 0)], [(7, 4), (7, 3)], [(8, 2)]],
     )
-    graph = faces.Graph(network, "cpu")
+    graph = openvino_graphs.Graph(network, "cpu")
     x = torch.randn(4, 2, 5, 5, generator=torch.Generator().manual_seed(0))
     plain = F.conv2d(x, torch.from_numpy(kernel).flatten(0, 1), padding=1, groups=2)
     for other in (None, torch.ones(4, 1, 5, 5)):
@@ -266,13 +266,13 @@ def test_shape_arithmetic_as_the_graphs_use_it():
         [[(0, 0)], [(5, 1), (1, 0), (2, 0)], [(6, 3), (3, 0)], [(7, 2), (4, 0)], [(0, 0), (8, 2)], [(9, 2)]],
     )  # fmt: skip
     x = torch.arange(12.0).reshape(2, 6)
-    assert torch.equal(faces.Graph(network, "cpu")(x), x.reshape(2, 3, 2))
+    assert torch.equal(openvino_graphs.Graph(network, "cpu")(x), x.reshape(2, 3, 2))
 
 
 def test_unknown_operations_are_named():
     network = toy_graph([("Softmax", {}, 1)], [], [[(0, 0)], [(1, 1)]])
     with pytest.raises(LapcvaeError, match="Softmax"):
-        faces.Graph(network, "cpu")
+        openvino_graphs.Graph(network, "cpu")
 
 
 def test_noise_is_found_and_redrawn_for_every_picture(monkeypatch):
