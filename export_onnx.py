@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
-With `--finder RUN` the bundle gets a face finder too, with `--int8 PICTURES` 8-bit graphs; without a model, the bundle that
-is there already gets them.
+With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--int8
+PICTURES` 8-bit graphs; without a model, the bundle that is there already gets them.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
@@ -37,6 +37,7 @@ from lapcvae import graphs  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import checkpoint, quantize  # noqa: E402
 from training import finder as finders  # noqa: E402
+from training import interpreter as interpreters  # noqa: E402
 from training.model import LapCVAE, Mixed  # noqa: E402
 
 OPSET = 18
@@ -174,6 +175,47 @@ class FinderGraph:
         return {self.inputs[0]: {0: "batch"} | ({2: "height", 3: "width"} if self.dynamic else {})}
 
 
+class Interpret(nn.Module):
+    """`lapcvae.graphs`: interpret."""
+
+    def __init__(self, net: interpreters.Interpreter):
+        super().__init__()
+        self.net = net
+
+    def forward(self, picture, mask, crudeness, *z):
+        return self.net(picture, mask, crudeness, list(z))
+
+
+@dataclass(frozen=True)
+class InterpreterGraph:
+    """An interpreter's graph, as `Graph`."""
+
+    module: Interpret
+    name: str = "interpret.onnx"
+    dynamic: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.module.net.size
+
+    @property
+    def inputs(self) -> list[str]:
+        return graphs.interpret_inputs(len(self.module.net.latent_shapes))
+
+    outputs = graphs.INTERPRET_OUTPUTS
+
+    def examples(self, batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(batch)
+        planes = [torch.rand((batch, channels, height, width), generator=generator) for channels in (3, 1, 1)]
+        return dict(zip(self.inputs, [*planes, *self.module.net.draw(batch, generator)]))
+
+    def sizes(self) -> list[tuple[int, int]]:
+        return [(self.size, self.size)]
+
+    def dynamic_shapes(self) -> dict[str, dict[int, str]]:
+        return {name: {0: "batch"} for name in self.inputs}
+
+
 def graphs_of_finder(net: finders.Finder) -> list[FinderGraph]:
     return [
         FinderGraph("find.onnx", net.find, [graphs.FIND_INPUT], [graphs.FIND_OUTPUT], 96, True),
@@ -181,7 +223,7 @@ def graphs_of_finder(net: finders.Finder) -> list[FinderGraph]:
     ]
 
 
-def export_graph(graph: Graph | FinderGraph, folder: Path) -> float:
+def export_graph(graph: Graph | FinderGraph | InterpreterGraph, folder: Path) -> float:
     """Write one graph; the largest difference from PyTorch that was seen. Raises LapcvaeError beyond TOLERANCE."""
     n = graph.size
     file = folder / graph.name
@@ -199,7 +241,7 @@ def export_graph(graph: Graph | FinderGraph, folder: Path) -> float:
     return compare(graph, file)
 
 
-def keep_inputs(graph: Graph | FinderGraph, file: Path) -> None:
+def keep_inputs(graph: Graph | FinderGraph | InterpreterGraph, file: Path) -> None:
     """Declare the inputs that this model does not use (the paper's has no trust): every bundle has the same ones."""
     model = onnx.load(str(file))
     n = graph.size
@@ -230,7 +272,7 @@ def store_as_half(file: Path) -> None:
 
 
 @torch.no_grad()
-def compare(graph: Graph | FinderGraph, file: Path) -> float:
+def compare(graph: Graph | FinderGraph | InterpreterGraph, file: Path) -> float:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in BATCHES:
@@ -272,6 +314,16 @@ def add_finder(run: Path, folder: Path) -> dict:
     error = max(export_graph(graph, folder) for graph in exported)
     names = {graph.name.removesuffix(".onnx"): graph.name for graph in exported}
     return names | {"threshold": float(facts.pop("threshold")), "largest_error": error, "training": facts}
+
+
+def add_interpreter(run: Path, folder: Path) -> dict:
+    """Write an interpreter's graph and weights into a bundle's folder; the manifest's entry."""
+    net, facts = interpreters.load(run)
+    graph = InterpreterGraph(Interpret(round_to_half(net)))
+    error = export_graph(graph, folder)
+    interpreters.save(net, folder, facts, half=True)
+    groups = [dataclasses.asdict(g) for g in net.level.groups]
+    return {"graph": graph.name, "size": net.size, "groups": groups, "largest_error": error, "training": facts}
 
 
 def add_int8(pictures: Path, manifest: dict, folder: Path, family: Path) -> None:
@@ -323,7 +375,9 @@ def export(args: argparse.Namespace) -> Path:
         manifest = export_model(args, work) if args.model else copy_bundle(args.out, work)
         if args.finder:
             manifest["finder"] = add_finder(args.finder, work)
-            manifest["files"] = files_of(work)
+        if args.interpreter:
+            manifest["interpreter"] = add_interpreter(args.interpreter, work)
+        manifest["files"] = files_of(work)
         if args.int8:
             add_int8(args.int8, manifest, work, args.out.parent)
         write_manifest(manifest, work)
@@ -370,6 +424,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, nargs="?", help="a run folder, a bundle folder or a weights file")
     parser.add_argument("--finder", type=Path, help="a run of `python -m training finder`: its face finder goes in")
     parser.add_argument(
+        "--interpreter", type=Path, help="a run of `python -m training interpreter`, or a bundle: what reads crude paintings goes"
+        " in",
+    )  # fmt: skip
+    parser.add_argument(
         "--int8", type=Path, metavar="PICTURES", help="a folder of pictures like those it was trained on: 8-bit graphs,"
         " calibrated on some of them, go in for CPUs that are faster with these",
     )  # fmt: skip
@@ -384,8 +442,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)
-    if not (args.model or args.finder or args.int8):
-        parser.error("give a model, or what to add to the bundle: --finder, --int8")
+    if not (args.model or args.finder or args.interpreter or args.int8):
+        parser.error("give a model, or what to add to the bundle: --finder, --interpreter, --int8")
     try:
         print(f"The bundle is in {export(args)}")
     except LapcvaeError as error:

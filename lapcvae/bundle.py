@@ -70,6 +70,16 @@ class FinderFiles:
 
 
 @dataclass(frozen=True)
+class InterpreterFile:
+    """The graph that reads paintings: `level` is the one whose pictures it draws, `groups` are its own latents."""
+
+    graph: str
+    level: int
+    groups: tuple[Group, ...]
+    int8: str = ""
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A verified bundle. `name` is its folder's: what users ask for; `hash` identifies its content."""
 
@@ -85,6 +95,8 @@ class Bundle:
     finder: FinderFiles | None = None
     # The smaller model whose levels are this one's coarser ones; empty: none.
     extends: str = ""
+    # None: paintings are read by the levels alone.
+    interpreter: InterpreterFile | None = None
 
     @property
     def K(self) -> int:
@@ -94,7 +106,8 @@ class Bundle:
     def graphs(self) -> list[str]:
         """The files of all graphs."""
         names = [n for v in self.levels for n in (v.encode, v.decode, v.encode_int8, v.decode_int8) if n]
-        return names + ([self.finder.find, self.finder.refine] if self.finder else [])
+        names += [self.finder.find, self.finder.refine] if self.finder else []
+        return names + [n for n in (self.interpreter.graph, self.interpreter.int8) if n] if self.interpreter else names
 
     @property
     def eyes(self) -> tuple[float, float] | None:
@@ -273,7 +286,7 @@ class _Reader:
         self.text(m, "name")
         return Bundle(
             self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
-            self.finder(m.get("finder")), extends,
+            self.finder(m.get("finder")), extends, self.interpreter(m.get("interpreter"), levels),
         )  # fmt: skip
 
     def finder(self, entry) -> FinderFiles | None:
@@ -283,6 +296,19 @@ class _Reader:
         if not isinstance(threshold, float) or not 0 < threshold < 1:
             raise _broken(self.folder, f"its finder's threshold is {threshold!r} in place of a number between 0 and 1")
         return FinderFiles(self.text(entry, "find"), self.text(entry, "refine"), threshold)
+
+    def interpreter(self, entry, levels: tuple[Level, ...]) -> InterpreterFile | None:
+        if entry is None:
+            return None
+        if not isinstance(entry, dict) or not isinstance(entry.get("groups"), list) or not 0 < len(entry["groups"]) <= 16:
+            raise _broken(self.folder, "its interpreter has no groups of latents")
+        size = self.whole(entry, "size", 8, LARGEST_SIZE)
+        level = next((level.k for level in levels[1:] if level.size == size), None)
+        if level is None:
+            raise _broken(self.folder, f"its interpreter draws {size} pixels, and no level that can be painted has as many")
+        groups = tuple(self.group(level, g, size) for g in entry["groups"])
+        int8 = self.text(entry, "int8") if "int8" in entry else ""
+        return InterpreterFile(self.text(entry, "graph"), level, groups, int8)
 
     def check_steps(self, levels: tuple[Level, ...]) -> None:
         """Two steps have to hold whole cells of all latents that a part is cut out of, also of the coarser level's last."""

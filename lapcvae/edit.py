@@ -6,8 +6,10 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
-   Paint is crude, and `realism` makes it a face: level j is drawn once more for its own coarser level, from the posterior
-   of what is painted, mixed with the prior; at the coarsest level by its denoising VAE.
+   Paint is crude, and `realism` makes it a face: the interpreter draws, at its own level i, what may be meant
+   (`lapcvae.interpret`), and that is what the finer levels are drawn for. A model without one, or a level finer than i: level
+   j is drawn once more for its own coarser level, from the posterior of what is painted, mixed with the prior; at the
+   coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
@@ -22,7 +24,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import noise, pyramid, recolour
+from . import meant as meaning
 from .engine import Engine, Posterior
+from .interpret import Interpretation, interpretation
 from .protocol.errors import LapcvaeError
 
 # Share of the square that has to be painted before the latents that every cell shares are drawn anew.
@@ -31,6 +35,8 @@ GLOBAL_SHARE = 0.5
 LEAST_ANEW = 0.2
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
+# From this share of the photo's structure on, paint is meant for what its strokes' middle lies on, and not for what is beside.
+MATERIAL = 0.5
 # Variance of the shown picture (full scale 1), all colours, below which it is too flat to tell what paint keeps of it.
 FLAT = 0.006**2
 # Share of what came out that has to follow the shown picture before any of it counts as kept.
@@ -201,6 +207,19 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     return Masks(m, far, ramp, s, weight, windows)
 
 
+def _on_what_is_meant(masks: Masks, encoded: EncodedPhoto, paint: Paint, share: float) -> Masks:
+    """Less of it where opaque paint went beyond what it is meant for (`lapcvae.meant`)."""
+    inside = distance(np.pad(paint.cover <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
+    block = 1 << paint.level
+    painted, reached = _cells(paint.cover, paint.level), _cells(masks.m, paint.level) > 0
+    opaque = _cells(paint.opaque, paint.level) / np.maximum(painted, CELL_SHARE) * (painted > CELL_SHARE)
+    opaque = np.minimum(_spread(opaque, reached), 1).repeat(block, 0).repeat(block, 1)
+    left = share * opaque * (1 - meaning.meant(encoded.b, paint.cover, inside, masks.m > 0))
+    m = masks.m * (1 - left)
+    weight = [w * (1 - _cells(left, k)[:, :, None]) for k, w in enumerate(masks.weight)]
+    return replace(masks, m=m.astype(np.float32), weight=[w.astype(np.float32) for w in weight])
+
+
 def _window(wanted: np.ndarray, step: int) -> tuple[slice, slice] | None:
     """The rows and columns of a level that hold all that is wanted, with what its graphs should see around it.
 
@@ -234,10 +253,15 @@ def _latent_mask(reached: np.ndarray, opaque: np.ndarray, painted: np.ndarray, g
     if group.kind != "grid":
         return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE) * opaque.max(), np.float32)
     cells = _in_cells(reached, group, size, np.max)[0, 0]
-    share = _grown(_in_cells(opaque, group, size, np.max)[0, 0])
-    while (missing := (cells > 0) & (share == 0)).any():
-        share = np.where(missing, _grown(share), share)
+    share = _spread(_grown(_in_cells(opaque, group, size, np.max)[0, 0]), cells > 0)
     return (share * cells)[None, None].astype(np.float32)
+
+
+def _spread(share: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """`share`, and where it is 0 but `wanted` what is nearest."""
+    while share.any() and (missing := wanted & (share == 0)).any():
+        share = np.where(missing, _grown(share), share)
+    return share
 
 
 def _grown(cells: np.ndarray) -> np.ndarray:
@@ -283,8 +307,15 @@ class Plan:
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
+    # What the interpreter sees; None where it is not asked.
+    interpretation: Interpretation | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
+
+    @property
+    def given_level(self) -> int:
+        """The level whose picture the finer ones are drawn for."""
+        return self.engine.bundle.interpreter.level if self.interpretation else self.paint.level
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -295,11 +326,15 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         )
     b_j = encoded.b[paint.level]
     masks = make_masks(engine, paint, grow, structure)
+    if structure and realism:
+        masks = _on_what_is_meant(masks, encoded, paint, min(1, structure / MATERIAL) * min(1, realism / LATENTS_ALONE))
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
     plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
-    wanted = _realistic(plan) if (realism and paint.level == engine.bundle.K) or paint.erased.any() else painted_j
+    plan = replace(plan, interpretation=_make_interpretation(plan))
+    denoised = not plan.interpretation and ((realism and paint.level == engine.bundle.K) or paint.erased.any())
+    wanted = _realistic(plan) if denoised else painted_j
     anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
         recoloured = recolour.recoloured(encoded.b, wanted - b_j, paint.opaque)
@@ -308,8 +343,27 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         anew = anew * (1 - plan.kept)
     trust = tuple(_trust(plan, k) for k in range(min(paint.level, engine.bundle.K - 1) + 1))
     anew = anew[:, :, None].astype(np.float32)
-    plan = replace(plan, wanted_j=wanted, statistics=_statistics(plan, wanted), trust=trust, anew=anew)
-    return replace(plan, redraw=_make_redraw(plan))
+    plan = replace(plan, wanted_j=wanted, trust=trust, anew=anew)
+    if plan.interpretation:
+        return plan
+    return replace(plan, statistics=_statistics(plan, wanted), redraw=_make_redraw(plan))
+
+
+def _make_interpretation(plan: Plan) -> Interpretation | None:
+    found, j, paint = plan.engine.bundle.interpreter, plan.paint.level, plan.paint
+    if not found or j < found.level or not (plan.realism or paint.erased.any()):
+        return None
+    b = plan.encoded.b[found.level]
+    painted, tinted = plan.painted_j, plan.encoded.b[j] + paint.change
+    up = j - found.level
+    tinted = b + pyramid.enlarge(tinted - plan.encoded.b[j], up) if up else tinted
+    painted = pyramid.enlarge(painted, up) if up else painted
+    m = _cells(plan.masks.m, found.level)
+    covered = _cells((paint.cover > 0) * 1.0, found.level)
+    opaque = _cells(paint.opaque, found.level) / np.maximum(covered, 1e-6)
+    opaque = _spread(opaque * (covered > 0), m > 0)
+    erased = paint.erased.repeat(1 << up, 0).repeat(1 << up, 1)
+    return interpretation(b, painted, tinted, m, opaque, erased, plan.realism)
 
 
 @dataclass(frozen=True)
@@ -326,7 +380,7 @@ class Redraw:
 
 def _make_redraw(plan: Plan) -> Redraw | None:
     engine, j = plan.engine, plan.paint.level
-    if j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
+    if plan.interpretation or j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
         return None
     level = engine.bundle.levels[j]
     x = pyramid.d(plan.wanted_j)
@@ -366,14 +420,17 @@ def _redrawn(plan: Plan, eps: list[np.ndarray]) -> np.ndarray:
 
 
 def _trust(plan: Plan, k: int) -> np.ndarray:
+    if plan.interpretation:
+        return np.zeros((*plan.encoded.b[k].shape[:2], 1), np.float32)
     near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
     crude = max(plan.realism, float(plan.paint.erased.any()))
     return (crude * near)[:, :, None].astype(np.float32)
 
 
 def _statistics(plan: Plan, x_j: np.ndarray) -> np.ndarray:
-    j, K = plan.paint.level, plan.engine.bundle.K
-    u = pyramid.u(pyramid.d(x_j)) if j < K else None
+    """Those of the level that the finer ones are drawn for."""
+    j = plan.given_level
+    u = pyramid.u(pyramid.d(x_j)) if j < plan.engine.bundle.K else None
     return plan.engine.encode(j, x_j, u)[-1].statistics
 
 
@@ -411,13 +468,17 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 
 
 def variant(plan: Plan, index: int) -> np.ndarray:
-    """Variant `index`: S x S x 3, the photo's square outside the masks, its level j exactly the wanted one."""
-    j = plan.paint.level
+    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j is exactly the wanted one, or its level i
+    what the interpreter drew."""
+    j = plan.given_level
     if plan.paint.empty:
         return plan.encoded.b[0]
     x, statistics = plan.wanted_j, plan.statistics
     eps = _draw_eps(plan, index)
-    if plan.redraw:
+    if plan.interpretation:
+        x = _with_structure(plan, j, plan.interpretation.drawn(plan.engine, eps[j], plan.temperature))
+        statistics = _statistics(plan, x)
+    elif plan.redraw:
         x = _redrawn(plan, eps[j])
         statistics = _statistics(plan, x)
     wanted_j = x
@@ -449,8 +510,12 @@ def _statistics_of(plan: Plan, k: int, x: np.ndarray, u: np.ndarray) -> np.ndarr
 
 def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
     """eps of every group of the levels that are drawn, for variant `index`; one draw, coarse to fine."""
-    levels = range(plan.paint.level if plan.redraw else plan.paint.level - 1, -1, -1)
+    levels = range(plan.given_level if plan.redraw else plan.given_level - 1, -1, -1)
     shapes = [[q.mu.shape for q in plan.encoded.posteriors[k]] for k in levels]
+    if plan.interpretation:
+        size = len(plan.encoded.b[plan.given_level])
+        groups = plan.engine.bundle.interpreter.groups
+        shapes.insert(0, [(1, g.channels, g.cells(size), g.cells(size)) for g in groups])
     sizes = [int(np.prod(shape)) for level in shapes for shape in level]
     parts = iter(np.split(noise.gaussian((sum(sizes),), plan.seed, index), np.cumsum(sizes)[:-1]))
     return [[next(parts).reshape(shape) for shape in level] for level in shapes][::-1]
@@ -459,7 +524,7 @@ def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
 def _agree(plan: Plan, x: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """x with exactly the wanted level j, but for erased cells: what was invented there may be anything."""
     erased = plan.paint.erased[:, :, None]
-    if erased.any():
+    if erased.any() and not plan.interpretation:
         levels = (x.shape[0] // wanted.shape[0]).bit_length() - 1
         wanted = wanted + erased * (pyramid.reduce(x, levels) - wanted)
     return pyramid.project(x, wanted.astype(np.float32))

@@ -70,6 +70,23 @@ class Judge(nn.Module):
         return [self.whole(x), *(judge(part) for judge, part in zip(self.parts, close))]
 
 
+def fooling(judge: Judge, samples: torch.Tensor, other: torch.Tensor, last: torch.Tensor, weight: float) -> torch.Tensor:
+    """What makes samples look like photos; its gradient at `last`, the weights of the last layer of what drew them, is
+    `weight` times that of `other`, the remaining loss."""
+    judge.requires_grad_(False)
+    loss = -_mean(judge(samples))
+    judge.requires_grad_(True)
+    of_other, of_this = (torch.autograd.grad(v, last, retain_graph=True)[0].norm() for v in (other, loss))
+    return weight * (of_other / (of_this + 1e-6)).clamp(max=MOST_WEIGHT).detach() * loss
+
+
+def judging(judge: Judge, samples: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The judge's own loss, 2 for one that knows nothing."""
+    true = [[F.relu(1 - logits) for logits in one] for one in judge(truth)]
+    made = [[F.relu(1 + logits) for logits in one] for one in judge(samples.detach())]
+    return _mean(true) + _mean(made)
+
+
 class Adversary:
     """The discriminators of the trained levels and their optimizer. `crop`, `parts`: as in `config.Optimisation`."""
 
@@ -86,19 +103,11 @@ class Adversary:
 
     def fooling(self, k: int, samples: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """The decoder's adversarial loss, weighted against `other`, the level's remaining loss."""
-        judge = self.judges[str(k)].requires_grad_(False)
-        loss = -_mean(judge(samples))
-        judge.requires_grad_(True)
-        last = self.net.decoders[k].last.weight
-        of_other, of_this = (torch.autograd.grad(v, last, retain_graph=True)[0].norm() for v in (other, loss))
-        return self.weight * (of_other / (of_this + 1e-6)).clamp(max=MOST_WEIGHT).detach() * loss
+        return fooling(self.judges[str(k)], samples, other, self.net.decoders[k].last.weight, self.weight)
 
     def learn(self, k: int, samples: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """The discriminator's own loss, 2 for one that knows nothing; `samples` (2N) are two for each of N conditions."""
-        judge = self.judges[str(k)]
-        true = [[F.relu(1 - logits) for logits in one] for one in judge(truth)]
-        made = [[F.relu(1 + logits) for logits in one] for one in judge(samples.detach())]
-        return _mean(true) + _mean(made)
+        """The discriminator's own loss; `samples` (2N) are two for each of N conditions."""
+        return judging(self.judges[str(k)], samples, truth)
 
     def state(self) -> dict:
         return {"judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict()}
