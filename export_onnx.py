@@ -424,8 +424,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, nargs="?", help="a run folder, a bundle folder or a weights file")
     parser.add_argument("--finder", type=Path, help="a run of `python -m training finder`: its face finder goes in")
     parser.add_argument(
-        "--interpreter", type=Path, help="a run of `python -m training interpreter`, or a bundle: what reads crude paintings goes"
-        " in",
+        "--interpreter", type=Path, help="a run of `python -m training interpreter`, or a bundle: what reads crude paintings"
+        " goes in",
     )  # fmt: skip
     parser.add_argument(
         "--int8", type=Path, metavar="PICTURES", help="a folder of pictures like those it was trained on: 8-bit graphs,"

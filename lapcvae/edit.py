@@ -7,9 +7,9 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
    Paint is crude, and `realism` makes it a face: the interpreter draws, at its own level i, what may be meant
-   (`lapcvae.interpret`), and that is what the finer levels are drawn for. A model without one, or a level finer than i: level
-   j is drawn once more for its own coarser level, from the posterior of what is painted, mixed with the prior; at the
-   coarsest level by its denoising VAE.
+   (`lapcvae.interpret`), and that is what the finer levels are drawn for. Without one, or at a level finer than i, level j
+   is drawn once more for its own coarser level, from the posterior of what is painted, mixed with the prior; at the coarsest
+   level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import noise, pyramid, recolour
 from . import meant as meaning
+from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
 from .interpret import Interpretation, interpretation
 from .protocol.errors import LapcvaeError
@@ -35,7 +35,7 @@ GLOBAL_SHARE = 0.5
 LEAST_ANEW = 0.2
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
-# From this share of the photo's structure on, paint is meant for what its strokes' middle lies on, and not for what is beside.
+# From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
 # Variance of the shown picture (full scale 1), all colours, below which it is too flat to tell what paint keeps of it.
 FLAT = 0.006**2
@@ -468,8 +468,8 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 
 
 def variant(plan: Plan, index: int) -> np.ndarray:
-    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j is exactly the wanted one, or its level i
-    what the interpreter drew."""
+    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j is exactly the wanted one, or its
+    level i what the interpreter drew."""
     j = plan.given_level
     if plan.paint.empty:
         return plan.encoded.b[0]

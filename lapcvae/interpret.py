@@ -19,8 +19,8 @@ ITS_WORD_ALONE = 0.1
 
 @dataclass(frozen=True)
 class Interpretation:
-    """What is the same for all draws: what the interpreter sees (`picture`, and `mask`, `crudeness`: n x n x 1), and `weight`,
-    n x n x 1: how much of its answer counts, against the picture as it was painted."""
+    """What is the same for all draws: what the interpreter sees (`picture`, and `mask`, `crudeness`: n x n x 1), and
+    `weight`, n x n x 1: how much of its answer counts, against the picture as it was painted."""
 
     picture: np.ndarray
     mask: np.ndarray
@@ -36,8 +36,8 @@ class Interpretation:
 def interpretation(b: np.ndarray, painted: np.ndarray, tinted: np.ndarray, m: np.ndarray, opaque: np.ndarray,
                    erased: np.ndarray, realism: float) -> Interpretation:  # fmt: skip
     """`b`: the photo; `painted`: the painting as it is, erased cells filled; `tinted`: the photo with what the painting
-    changes, which a tint leaves the photo's detail; `m`, `opaque`, `erased`: n x n in 0..1, the mask M, how much of the photo
-    paint covers, and what was rubbed out."""
+    changes, which a tint leaves the photo's detail; `m`, `opaque`, `erased`: n x n in 0..1, the mask M, how much of the
+    photo paint covers, and what was rubbed out."""
     m, opaque, erased = m[:, :, None], opaque[:, :, None], np.clip(erased, 0, 1)[:, :, None]
     picture = b + m * (tinted + np.maximum(opaque, erased) * (painted - tinted) - b)
     crudeness = np.maximum(np.float32(realism), erased) * np.ones_like(m)

@@ -121,7 +121,7 @@ def _coordinates(n: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, brush: Brush) -> torch.Tensor:
-    """The picture in a few flat tones, N x 3 x n x n: k-means in colour and place, from pixels of the region, then displaced."""
+    """The picture in a few flat tones, N x 3 x n x n: k-means in colour and place of the region, then displaced."""
     count, n = brush.count, brush.n
     # The cruder, the fewer, and the less they follow the picture's own edges.
     number = (2 + (TONES - 2) * brush.uniform() ** (1 + 3 * crudeness)).round()
@@ -178,9 +178,8 @@ def _distance(region: torch.Tensor, most: int) -> torch.Tensor:
         if i % 2:
             inside = F.max_pool2d(inside, 3, stride=1, padding=1)
         else:
-            inside = torch.maximum(
-                F.max_pool2d(inside, (3, 1), stride=1, padding=(1, 0)), F.max_pool2d(inside, (1, 3), stride=1, padding=(0, 1))
-            )
+            across, along = ((3, 1), (1, 0)), ((1, 3), (0, 1))
+            inside = torch.maximum(*(F.max_pool2d(inside, k, stride=1, padding=p) for k, p in (across, along)))
     return distance + 1e3 * (1 - inside)
 
 

@@ -1,11 +1,11 @@
 """The interpreter: from a crude painting to pictures that it may mean, `python -m training interpreter`.
 
-The levels of the pyramid make a coarse picture sharp, and believe it. What people paint is no coarse picture: it has too few
-tones, in about the right places, with rims of what was there before. So between the two stands a network that sees the
-picture around the painting as it is, the painting, where it counts and how crude it is, and draws what is likely to be meant,
-at a size where structure is decided (64 pixels). It is a conditional sampler trained with a proper score, the energy score of
-two samples (`training.energy_score`), and with discriminators (`training.adversary`), on paintings made from clean pictures
-(`training.crude`).
+The levels of the pyramid make a coarse picture sharp, and believe it. What people paint is no coarse picture: it has too
+few tones, in about the right places, with rims of what was there before. So between the two stands a network that sees the
+picture around the painting as it is, the painting, where it counts and how crude it is, and draws what is likely to be
+meant, at a size where structure is decided (64 pixels). It is a conditional sampler trained with a proper score, the energy
+score of two samples (`training.energy_score`), and with discriminators (`training.adversary`), on paintings made from clean
+pictures (`training.crude`).
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class Interpreter(nn.Module):
         return [temperature * torch.randn((count, *shape), generator=generator) for shape in self.latent_shapes]
 
     def forward(self, picture, mask, crudeness, z: list[torch.Tensor]) -> torch.Tensor:
-        """`picture` as painted, `mask` (N x 1 x size x size) where the painting counts, `crudeness` the same shape, 0..1; `z`:
-        for N or, copy after copy, a multiple of N pictures. Out: as many pictures, `picture` where the mask is 0."""
+        """`picture` as painted, `mask` (N x 1 x size x size) where the painting counts, `crudeness` the same shape, 0..1;
+        `z`: for N or, copy after copy, a multiple of N pictures. Out: as many pictures, `picture` where the mask is 0."""
         skips = self.trunk(torch.cat([2 * picture - 1, mask, crudeness], 1))
         copies = len(z[0]) // len(picture)
         if copies > 1:
@@ -360,7 +360,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of aligned pictures, or of .tar shards")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run found there is resumed")
     parser.add_argument("--init", type=Path, help="another interpreter, or the model it is for, to begin with")
-    parser.add_argument("--size", type=int, default=SIZE, help="of the level that it draws, in pixels (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels of the level that it draws (default: %(default)s)")
     parser.add_argument("--images", type=int, default=Run.images, help="how many pictures to see (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=Run.batch)
     parser.add_argument("--learning-rate", type=float, default=Run.learning_rate)
