@@ -175,39 +175,24 @@ class FinderGraph:
         return {self.inputs[0]: {0: "batch"} | ({2: "height", 3: "width"} if self.dynamic else {})}
 
 
-class Interpret(nn.Module):
-    """`lapcvae.graphs`: interpret."""
-
-    def __init__(self, net: interpreters.Interpreter):
-        super().__init__()
-        self.net = net
-
-    def forward(self, picture, mask, crudeness, *z):
-        return self.net(picture, mask, crudeness, list(z))
-
-
 @dataclass(frozen=True)
 class InterpreterGraph:
     """An interpreter's graph, as `Graph`."""
 
-    module: Interpret
+    module: interpreters.Interpreter
     name: str = "interpret.onnx"
     dynamic: bool = False
 
     @property
     def size(self) -> int:
-        return self.module.net.size
+        return self.module.size
 
-    @property
-    def inputs(self) -> list[str]:
-        return graphs.interpret_inputs(len(self.module.net.latent_shapes))
-
-    outputs = graphs.INTERPRET_OUTPUTS
+    inputs, outputs = graphs.INTERPRET_INPUTS, graphs.INTERPRET_OUTPUTS
 
     def examples(self, batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
         generator = torch.Generator().manual_seed(batch)
         planes = [torch.rand((batch, channels, height, width), generator=generator) for channels in (3, 1, 1)]
-        return dict(zip(self.inputs, [*planes, *self.module.net.draw(batch, generator)]))
+        return dict(zip(self.inputs, planes))
 
     def sizes(self) -> list[tuple[int, int]]:
         return [(self.size, self.size)]
@@ -319,11 +304,10 @@ def add_finder(run: Path, folder: Path) -> dict:
 def add_interpreter(run: Path, folder: Path) -> dict:
     """Write an interpreter's graph and weights into a bundle's folder; the manifest's entry."""
     net, facts = interpreters.load(run)
-    graph = InterpreterGraph(Interpret(round_to_half(net)))
+    graph = InterpreterGraph(round_to_half(net))
     error = export_graph(graph, folder)
     interpreters.save(net, folder, facts, half=True)
-    groups = [dataclasses.asdict(g) for g in net.level.groups]
-    return {"graph": graph.name, "size": net.size, "groups": groups, "largest_error": error, "training": facts}
+    return {"graph": graph.name, "size": net.size, "largest_error": error, "training": facts}
 
 
 def add_int8(pictures: Path, manifest: dict, folder: Path, family: Path) -> None:

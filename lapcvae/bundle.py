@@ -71,12 +71,10 @@ class FinderFiles:
 
 @dataclass(frozen=True)
 class InterpreterFile:
-    """The graph that reads paintings: `level` is the one whose pictures it draws, `groups` are its own latents."""
+    """The graph that says what a painting means, at the size of `level`."""
 
     graph: str
     level: int
-    groups: tuple[Group, ...]
-    int8: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Bundle:
         """The files of all graphs."""
         names = [n for v in self.levels for n in (v.encode, v.decode, v.encode_int8, v.decode_int8) if n]
         names += [self.finder.find, self.finder.refine] if self.finder else []
-        return names + [n for n in (self.interpreter.graph, self.interpreter.int8) if n] if self.interpreter else names
+        return names + ([self.interpreter.graph] if self.interpreter else [])
 
     @property
     def eyes(self) -> tuple[float, float] | None:
@@ -300,15 +298,13 @@ class _Reader:
     def interpreter(self, entry, levels: tuple[Level, ...]) -> InterpreterFile | None:
         if entry is None:
             return None
-        if not isinstance(entry, dict) or not isinstance(entry.get("groups"), list) or not 0 < len(entry["groups"]) <= 16:
-            raise _broken(self.folder, "its interpreter has no groups of latents")
+        if not isinstance(entry, dict):
+            raise _broken(self.folder, 'its interpreter ("interpreter") is not described')
         size = self.whole(entry, "size", 8, LARGEST_SIZE)
         level = next((level.k for level in levels[1:] if level.size == size), None)
         if level is None:
-            raise _broken(self.folder, f"its interpreter draws {size} pixels, and no level that can be painted has as many")
-        groups = tuple(self.group(level, g, size) for g in entry["groups"])
-        int8 = self.text(entry, "int8") if "int8" in entry else ""
-        return InterpreterFile(self.text(entry, "graph"), level, groups, int8)
+            raise _broken(self.folder, f"its interpreter answers in {size} pixels, and no level to be painted has as many")
+        return InterpreterFile(self.text(entry, "graph"), level)
 
     def check_steps(self, levels: tuple[Level, ...]) -> None:
         """Two steps have to hold whole cells of all latents that a part is cut out of, also of the coarser level's last."""

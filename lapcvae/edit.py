@@ -6,10 +6,10 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
-   Paint is crude, and `realism` makes it a face: the interpreter draws, at its own level i, what may be meant
-   (`lapcvae.interpret`), and that is what the finer levels are drawn for. Without one, or at a level finer than i, level j
-   is drawn once more for its own coarser level, from the posterior of what is painted, mixed with the prior; at the coarsest
-   level by its denoising VAE.
+   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`), and its
+   level K is what all finer levels are drawn for; where many cells were painted, they keep its latents down to level j.
+   Without one, or at a level finer than its own, level j is drawn once more for its own coarser level, from the posterior of
+   what is painted, mixed with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
@@ -26,7 +26,7 @@ import numpy as np
 from . import meant as meaning
 from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
-from .interpret import Interpretation, interpretation
+from .interpret import interpreted
 from .protocol.errors import LapcvaeError
 
 # Share of the square that has to be painted before the latents that every cell shares are drawn anew.
@@ -35,6 +35,11 @@ GLOBAL_SHARE = 0.5
 LEAST_ANEW = 0.2
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
+# From this realism on a painting is interpreted; below, it is taken nearly as it is.
+INTERPRETED = 0.1
+# Painted in this many cells across, or fewer, an interpreted painting is drawn anew from level K on; in more cells it was
+# meant in its details, and those of its reading stay down to the painted level.
+FEW_CELLS = 32
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
 # Variance of the shown picture (full scale 1), all colours, below which it is too flat to tell what paint keeps of it.
@@ -298,7 +303,7 @@ class Plan:
     realism: float
     temperature: float
     seed: int
-    # How much of the photo's structure stays at each model pixel, S x S, and b_0 .. b_j of the photo with all of it, in the
+    # How much of the photo's structure stays at each model pixel, S x S, and b_0 .. b_K of the photo with all of it, in the
     # painting's colours; None and empty if nothing of it shall stay.
     kept: np.ndarray | None = None
     recoloured: tuple[np.ndarray, ...] = ()
@@ -307,15 +312,16 @@ class Plan:
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
-    # What the interpreter sees; None where it is not asked.
-    interpretation: Interpretation | None = None
+    # Where an interpreter has read the painting, `wanted_j` is its level K, and these are the latents that stay at finer
+    # levels, by level; else None.
+    read: dict[int, list[Posterior]] | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
 
     @property
     def given_level(self) -> int:
         """The level whose picture the finer ones are drawn for."""
-        return self.engine.bundle.interpreter.level if self.interpretation else self.paint.level
+        return self.paint.level if self.read is None else self.engine.bundle.K
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -332,38 +338,45 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
     plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
-    plan = replace(plan, interpretation=_make_interpretation(plan))
-    denoised = not plan.interpretation and ((realism and paint.level == engine.bundle.K) or paint.erased.any())
-    wanted = _realistic(plan) if denoised else painted_j
+    meant = _interpreted(plan)
+    denoised = meant is None and ((realism and paint.level == engine.bundle.K) or paint.erased.any())
+    wanted = painted = _realistic(plan) if denoised else painted_j
+    if meant is not None:
+        wanted = pyramid.reduce(meant, engine.bundle.K - engine.bundle.interpreter.level)
+        plan = replace(plan, read=_read(plan, meant))
     anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
-        recoloured = recolour.recoloured(encoded.b, wanted - b_j, paint.opaque)
-        plan = replace(plan, kept=kept_of(paint, structure), recoloured=tuple(pyramid.gaussians(recoloured, paint.level)))
-        wanted = _with_structure(plan, paint.level, wanted)
+        recoloured = pyramid.gaussians(recolour.recoloured(encoded.b, painted - b_j, paint.opaque), engine.bundle.K)
+        plan = replace(plan, kept=kept_of(paint, structure), recoloured=tuple(recoloured))
+        wanted = _with_structure(plan, plan.given_level, wanted)
         anew = anew * (1 - plan.kept)
-    trust = tuple(_trust(plan, k) for k in range(min(paint.level, engine.bundle.K - 1) + 1))
+    trust = tuple(_trust(plan, k) for k in range(min(plan.given_level, engine.bundle.K - 1) + 1))
     anew = anew[:, :, None].astype(np.float32)
     plan = replace(plan, wanted_j=wanted, trust=trust, anew=anew)
-    if plan.interpretation:
-        return plan
     return replace(plan, statistics=_statistics(plan, wanted), redraw=_make_redraw(plan))
 
 
-def _make_interpretation(plan: Plan) -> Interpretation | None:
+def _read(plan: Plan, meant: np.ndarray) -> dict[int, list[Posterior]]:
+    """The posteriors of the meant picture down to the painted level, if that has many cells."""
+    K, j, i = plan.engine.bundle.K, plan.paint.level, plan.engine.bundle.interpreter.level
+    if len(plan.encoded.b[j]) <= FEW_CELLS:
+        return {}
+    pictures = pyramid.gaussians(meant, K - i)
+    return {k: plan.engine.encode(k, pictures[k - i], pyramid.u(pictures[k + 1 - i])) for k in range(j, K)}
+
+
+def _interpreted(plan: Plan) -> np.ndarray | None:
+    """What the painting means, at the interpreter's level; None if there is none, or it is not to be asked."""
     found, j, paint = plan.engine.bundle.interpreter, plan.paint.level, plan.paint
-    if not found or j < found.level or not (plan.realism or paint.erased.any()):
+    if not found or j < found.level or plan.realism < INTERPRETED:
         return None
-    b = plan.encoded.b[found.level]
-    painted, tinted = plan.painted_j, plan.encoded.b[j] + paint.change
-    up = j - found.level
-    tinted = b + pyramid.enlarge(tinted - plan.encoded.b[j], up) if up else tinted
-    painted = pyramid.enlarge(painted, up) if up else painted
-    m = _cells(plan.masks.m, found.level)
+    b, up = plan.encoded.b[found.level], j - found.level
+    tinted = b + pyramid.enlarge(paint.change, up)
     covered = _cells((paint.cover > 0) * 1.0, found.level)
-    opaque = _cells(paint.opaque, found.level) / np.maximum(covered, 1e-6)
-    opaque = _spread(opaque * (covered > 0), m > 0)
+    m = _cells(plan.masks.m, found.level)
+    opaque = _spread(_cells(paint.opaque, found.level) / np.maximum(covered, 1e-6) * (covered > 0), m > 0)
     erased = paint.erased.repeat(1 << up, 0).repeat(1 << up, 1)
-    return interpretation(b, painted, tinted, m, opaque, erased, plan.realism)
+    return interpreted(plan.engine, b, pyramid.enlarge(plan.painted_j, up), tinted, m, opaque, erased, plan.realism)
 
 
 @dataclass(frozen=True)
@@ -380,7 +393,7 @@ class Redraw:
 
 def _make_redraw(plan: Plan) -> Redraw | None:
     engine, j = plan.engine, plan.paint.level
-    if plan.interpretation or j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
+    if plan.read is not None or j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
         return None
     level = engine.bundle.levels[j]
     x = pyramid.d(plan.wanted_j)
@@ -420,7 +433,7 @@ def _redrawn(plan: Plan, eps: list[np.ndarray]) -> np.ndarray:
 
 
 def _trust(plan: Plan, k: int) -> np.ndarray:
-    if plan.interpretation:
+    if plan.read is not None:
         return np.zeros((*plan.encoded.b[k].shape[:2], 1), np.float32)
     near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
     crude = max(plan.realism, float(plan.paint.erased.any()))
@@ -468,23 +481,24 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 
 
 def variant(plan: Plan, index: int) -> np.ndarray:
-    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j is exactly the wanted one, or its
-    level i what the interpreter drew."""
+    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j (K, where an interpreter has read the
+    painting) is exactly the wanted one."""
     j = plan.given_level
     if plan.paint.empty:
         return plan.encoded.b[0]
     x, statistics = plan.wanted_j, plan.statistics
     eps = _draw_eps(plan, index)
-    if plan.interpretation:
-        x = _with_structure(plan, j, plan.interpretation.drawn(plan.engine, eps[j], plan.temperature))
-        statistics = _statistics(plan, x)
-    elif plan.redraw:
+    if plan.redraw:
         x = _redrawn(plan, eps[j])
         statistics = _statistics(plan, x)
     wanted_j = x
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
-        x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k])
+        if plan.read and k in plan.read:
+            z, s = plan.read[k], [np.zeros_like(mask) for mask in plan.masks.s[k]]
+        else:
+            z, s = plan.encoded.posteriors[k], plan.masks.s[k]
+        x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in z], s)
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
@@ -512,10 +526,6 @@ def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
     """eps of every group of the levels that are drawn, for variant `index`; one draw, coarse to fine."""
     levels = range(plan.given_level if plan.redraw else plan.given_level - 1, -1, -1)
     shapes = [[q.mu.shape for q in plan.encoded.posteriors[k]] for k in levels]
-    if plan.interpretation:
-        size = len(plan.encoded.b[plan.given_level])
-        groups = plan.engine.bundle.interpreter.groups
-        shapes.insert(0, [(1, g.channels, g.cells(size), g.cells(size)) for g in groups])
     sizes = [int(np.prod(shape)) for level in shapes for shape in level]
     parts = iter(np.split(noise.gaussian((sum(sizes),), plan.seed, index), np.cumsum(sizes)[:-1]))
     return [[next(parts).reshape(shape) for shape in level] for level in shapes][::-1]
@@ -524,7 +534,7 @@ def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
 def _agree(plan: Plan, x: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """x with exactly the wanted level j, but for erased cells: what was invented there may be anything."""
     erased = plan.paint.erased[:, :, None]
-    if erased.any() and not plan.interpretation:
+    if erased.any() and plan.read is None:
         levels = (x.shape[0] // wanted.shape[0]).bit_length() - 1
         wanted = wanted + erased * (pyramid.reduce(x, levels) - wanted)
     return pyramid.project(x, wanted.astype(np.float32))

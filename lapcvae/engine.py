@@ -95,16 +95,10 @@ class Engine:
             feeds["trust"] = to_graph(np.zeros((*u.shape[:2], 1), np.float32) if trust is None else trust)
         return from_graph(self._run(self._decode_of(self.bundle.levels[k]), feeds)[0])
 
-    def interpret(self, picture: np.ndarray, mask: np.ndarray, crudeness: np.ndarray, z: list[np.ndarray]) -> np.ndarray:
-        """One draw of the interpreter, n x n x 3; `mask`, `crudeness`: n x n x 1, `z`: of its groups, 1 x C x h x w."""
-        feeds = {"picture": to_graph(picture), "mask": to_graph(mask), "crudeness": to_graph(crudeness)}
-        feeds |= {f"z_{i}": part for i, part in enumerate(z)}
-        return from_graph(self._run(self._interpreter, feeds)[0])
-
-    @property
-    def _interpreter(self) -> str:
-        found = self.bundle.interpreter
-        return (self.int8 and found.int8) or found.graph
+    def interpret(self, picture: np.ndarray, mask: np.ndarray, crudeness: np.ndarray) -> np.ndarray:
+        """What the interpreter says is meant, n x n x 3; `mask`, `crudeness`: n x n x 1."""
+        feeds = zip(graphs.INTERPRET_INPUTS, map(to_graph, (picture, mask, crudeness)))
+        return from_graph(self._run(self.bundle.interpreter.graph, dict(feeds))[0])
 
     def _encode_of(self, level: Level) -> str:
         return (self.int8 and level.encode_int8) or level.encode
@@ -126,7 +120,7 @@ class Engine:
         for level in self.bundle.levels:
             self._session(self._encode_of(level)), self._session(self._decode_of(level))
         if self.bundle.interpreter:
-            self._session(self._interpreter)
+            self._session(self.bundle.interpreter.graph)
 
 
 def _session_options():
@@ -142,7 +136,7 @@ def _session_options():
 def open_session(bundle: Bundle, name: str, provider: str):
     """A session for a graph of a level, or the interpreter, after its inputs and outputs were compared with the contract."""
     session = load_session(bundle, name, provider)
-    if (found := bundle.interpreter) and name in (found.graph, found.int8):
+    if bundle.interpreter and name == bundle.interpreter.graph:
         check_contract(bundle, name, session, *_interpreter_shapes(bundle))
         return session
     level, decodes = next(
@@ -211,12 +205,9 @@ def _shape(bundle: Bundle, level: Level, name: str) -> tuple:
 
 
 def _interpreter_shapes(bundle: Bundle) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    found = bundle.interpreter
-    n = bundle.levels[found.level].size
-    shapes = {"picture": (None, 3, n, n), "mask": (None, 1, n, n), "crudeness": (None, 1, n, n)}
-    shapes |= {f"z_{i}": (None, g.channels, g.cells(n), g.cells(n)) for i, g in enumerate(found.groups)}
-    wanted = {name: shapes[name] for name in graphs.interpret_inputs(len(found.groups))}
-    return wanted, dict.fromkeys(graphs.INTERPRET_OUTPUTS, (None, 3, n, n))
+    n = bundle.levels[bundle.interpreter.level].size
+    inputs = {name: (None, 3 if name == "picture" else 1, n, n) for name in graphs.INTERPRET_INPUTS}
+    return inputs, dict.fromkeys(graphs.INTERPRET_OUTPUTS, (None, 3, n, n))
 
 
 @functools.lru_cache(maxsize=1)

@@ -8,8 +8,8 @@ prior being the graph's own. Out: x_k. All float32, pictures sRGB in [0, 1].
 A bundle may have a finder (`lapcvae.finder`): `find`, picture N x 3 x H x W -> maps N x 5 x H/8 x W/8, and `refine`,
 crops N x 3 x 64 x 64 -> changes N x 5.
 
-It may have an interpreter (`lapcvae.interpret`): picture N x 3 x n x n, mask and crudeness N x 1 x n x n, and per group z_i
--> pictures N x 3 x n x n, n being the size of one of the levels.
+It may have an interpreter (`lapcvae.interpret`): picture N x 3 x n x n, mask and crudeness N x 1 x n x n -> meant
+N x 3 x n x n, n being the size of one of the levels.
 """
 
 from __future__ import annotations
@@ -32,10 +32,4 @@ DECODE_OUTPUTS = ["x_k"]
 
 FIND_INPUT, FIND_OUTPUT = "picture", "maps"
 REFINE_INPUT, REFINE_OUTPUT = "crops", "changes"
-
-
-def interpret_inputs(groups: int) -> list[str]:
-    return ["picture", "mask", "crudeness"] + [f"z_{i}" for i in range(groups)]
-
-
-INTERPRET_OUTPUTS = ["made"]
+INTERPRET_INPUTS, INTERPRET_OUTPUTS = ["picture", "mask", "crudeness"], ["meant"]

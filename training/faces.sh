@@ -47,11 +47,17 @@ stage 9-octave faces-256 26000 --init "$out/8-octave" "${sampled[@]}"
 mkdir -p "$out/finder"
 ln -sfn ../cache "$out/finder/cache"
 "$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 125000)"
+# What reads crude paintings.
+mkdir -p "$out/interpreter"
+ln -sfn ../cache "$out/interpreter/cache"
+"$python" -m training interpreter --data "$faces" --out "$out/interpreter" --init "$out/7-detail" \
+  --images "$(pictures 150000)" --batch "$batch" --device "$device"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"
 }
-exported() { "$python" export_onnx.py "$out/$1" -o "$out/$2" --title "$3" --eyes 0.464,0.252 --int8 "$faces" "${@:4}"; }
+exported() { "$python" export_onnx.py "$out/$1" -o "$out/$2" --title "$3" --eyes 0.464,0.252 --int8 "$faces" \
+  --interpreter "$out/interpreter" "${@:4}"; }
 
 evaluated 7-detail evaluation-128
 exported 7-detail faces-128 "Faces, 128 pixels" --finder "$out/finder" --quality "$out/evaluation-128/evaluation.json"

@@ -1,11 +1,10 @@
-"""The interpreter: from a crude painting to pictures that it may mean, `python -m training interpreter`.
+"""The interpreter: from a crude painting to the picture that it means, `python -m training interpreter`.
 
 The levels of the pyramid make a coarse picture sharp, and believe it. What people paint is no coarse picture: it has too
-few tones, in about the right places, with rims of what was there before. So between the two stands a network that sees the
-picture around the painting as it is, the painting, where it counts and how crude it is, and draws what is likely to be
-meant, at a size where structure is decided (64 pixels). It is a conditional sampler trained with a proper score, the energy
-score of two samples (`training.energy_score`), and with discriminators (`training.adversary`), on paintings made from clean
-pictures (`training.crude`).
+few tones, in about the right places, with rims of what was there before. So before they draw, a network that sees the
+picture around the painting as it is, the painting, where it counts and how crude it is says what coarse picture is meant. It
+is a regression, trained on paintings made from clean pictures (`training.crude`): at 16 pixels there is little to choose,
+and what is finer the levels draw.
 """
 
 from __future__ import annotations
@@ -32,24 +31,23 @@ from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import adversary, checkpoint, config, crude, data, pyramid, sheets
-from .energy_score import log_energy_score
+from . import checkpoint, config, crude, data, pyramid, sheets
 from .loop import _Stop
-from .model import Scatter, Trunk, blocks, stage_index
+from .model import Trunk, blocks
 
 WEIGHTS = "interpreter.safetensors"
-# Structure is decided at this size; there are levels for what is finer.
-SIZE = 64
-LEVEL = config.Level(
-    stem=2, widths=(64, 128, 192), blocks=(1, 3, 4),
-    groups=(config.Group("global", 16), config.grid(8, 8), config.grid(6, 4), config.grid(4, 2)), gain=0.5,
-)  # fmt: skip
+# It sees, and answers, at this size, and learns to be right at this one and at the two that are coarser.
+SIZE, OCTAVES = 64, 3
+WIDTHS, BLOCKS, STEM = (64, 128, 192), (1, 3, 4), 2
 # Stages from this one on (stride 4) attend: what is on one side of a face tells of the other.
 ATTENDING = 1
 HEADS = 4
 # Picture, mask, crudeness.
 CHANNELS = 5
-JUDGED_GAIN = 0.08
+# Typical size of a change.
+GAIN = 0.5
+# Mean squared error of a picture below which there is nothing more to gain (a grey level).
+LEAST_ERROR = 1.5e-5
 SHOWN = 12
 
 
@@ -75,54 +73,33 @@ class Attention(nn.Module):
 class Interpreter(nn.Module):
     """Pictures: N x 3 x size x size, sRGB in [0, 1]."""
 
-    def __init__(self, size: int = SIZE, level: config.Level = LEVEL):
+    def __init__(self, size: int = SIZE, widths: tuple[int, ...] = WIDTHS, blocks_: tuple[int, ...] = BLOCKS):
         super().__init__()
-        self.size, self.level = size, level
-        self.stage_of = [stage_index(level, group) for group in level.groups]
-        sides = [size // (level.stem << i) for i in range(len(level.widths))]
+        self.size, self.widths, self.blocks = size, widths, blocks_
+        # Only its networks count: it has no latents.
+        level = config.Level(STEM, widths, blocks_, (config.Group("global", 1),))
+        sides = [size // (STEM << i) for i in range(len(widths))]
         self.trunk = Trunk(CHANNELS, level)
-        self.scatters = nn.ModuleList(
-            Scatter(group, level.widths[i], sides[i] ** 2) for group, i in zip(level.groups, self.stage_of)
-        )
-        self.stages = nn.ModuleList(blocks(w, n) for w, n in zip(level.widths, level.blocks))
-        self.attentions = nn.ModuleList(Attention(w, n) for w, n in list(zip(level.widths, sides))[ATTENDING:])
-        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(level.widths, level.widths[1:]))
-        self.last = nn.Conv2d(level.widths[0], 3 * level.stem**2, 3, padding=1)
+        self.stages = nn.ModuleList(blocks(w, n) for w, n in zip(widths, blocks_))
+        self.attentions = nn.ModuleList(Attention(w, n) for w, n in list(zip(widths, sides))[ATTENDING:])
+        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
+        self.last = nn.Conv2d(widths[0], 3 * STEM**2, 3, padding=1)
         with torch.no_grad():
             self.last.weight.mul_(0.2)
 
-    @property
-    def latent_shapes(self) -> list[tuple[int, int, int]]:
-        """(channels, rows, columns) of every group."""
-        return [
-            (g.channels, self.size // g.stride, self.size // g.stride) if g.kind == "grid" else (g.channels, 1, 1)
-            for g in self.level.groups
-        ]
-
-    def draw(self, count: int, generator: torch.Generator, temperature: float = 1.0) -> list[torch.Tensor]:
-        """z of every group from N(0, temperature^2)."""
-        return [temperature * torch.randn((count, *shape), generator=generator) for shape in self.latent_shapes]
-
-    def forward(self, picture, mask, crudeness, z: list[torch.Tensor]) -> torch.Tensor:
-        """`picture` as painted, `mask` (N x 1 x size x size) where the painting counts, `crudeness` the same shape, 0..1;
-        `z`: for N or, copy after copy, a multiple of N pictures. Out: as many pictures, `picture` where the mask is 0."""
+    def forward(self, picture: torch.Tensor, mask: torch.Tensor, crudeness: torch.Tensor) -> torch.Tensor:
+        """`picture` as painted, `mask` (N x 1 x size x size) where the painting counts, `crudeness` the same shape, 0..1.
+        Out: what is meant, `picture` where the mask is 0."""
         skips = self.trunk(torch.cat([2 * picture - 1, mask, crudeness], 1))
-        copies = len(z[0]) // len(picture)
-        if copies > 1:
-            repeat = (copies, 1, 1, 1)
-            skips, picture, mask = [s.repeat(repeat) for s in skips], picture.repeat(repeat), mask.repeat(repeat)
         features = skips[-1]
         for stage in range(len(self.stages) - 1, -1, -1):
-            for scatter, place, latents in zip(self.scatters, self.stage_of, z):
-                if place == stage:
-                    features = features + scatter(latents.to(features.dtype))
             if stage >= ATTENDING:
                 features = self.attentions[stage - ATTENDING](features)
             features = self.stages[stage](features)
             if stage:
                 features = F.interpolate(self.ups[stage - 1](features), scale_factor=2, mode="nearest") + skips[stage - 1]
-        change = F.pixel_shuffle(self.last(F.relu(features)), self.level.stem)
-        return picture + mask * (change.float() * self.level.gain)
+        change = F.pixel_shuffle(self.last(F.relu(features)), STEM)
+        return picture + mask * (change.float() * GAIN)
 
 
 def begin_as(net: Interpreter, decoder: nn.Module) -> None:
@@ -133,12 +110,17 @@ def begin_as(net: Interpreter, decoder: nn.Module) -> None:
             own[name] = tensor.clone()
     # Of the condition only its picture is the same.
     first, old = own["trunk.first.weight"], theirs["trunk.first.weight"]
-    colours = 3 * net.level.stem**2
+    colours = 3 * STEM**2
     if first.shape[0] == old.shape[0]:
         first[:, :colours], first[:, colours:] = old[:, :colours], 0.1 * first[:, colours:]
     for part in ("weight", "bias"):
-        own[f"last.{part}"] = own[f"last.{part}"] * (decoder.gain / 2 / net.level.gain)
+        own[f"last.{part}"] = own[f"last.{part}"] * (decoder.gain / 2 / GAIN)
     net.load_state_dict(own)
+
+
+def errors(made: torch.Tensor, clean: torch.Tensor) -> list[torch.Tensor]:
+    """Mean squared errors at the picture's own size and the coarser ones, N each."""
+    return [(a - b).square().mean((1, 2, 3)) for a, b in zip(*(pyramid.gaussians(v, OCTAVES - 1) for v in (made, clean)))]
 
 
 @dataclass(frozen=True)
@@ -147,11 +129,10 @@ class Run:
 
     data: Path
     out: Path
-    images: int = 150_000
+    images: int = 200_000
     batch: int = 16
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     decay: float = 0.4
-    adversarial: float = 0.4
     init: Path | None = None
     seed: int = 0
     threads: int = 0
@@ -159,7 +140,6 @@ class Run:
     checkpoint_minutes: float = 5.0
     sheet_minutes: float = 15.0
     augmentation: config.Augmentation = config.Augmentation()
-    parts: tuple = config.FACE_PARTS
     size: int = SIZE
 
 
@@ -176,11 +156,7 @@ class Trainer:
             _begin(net, run.init)
         self.net = net.to(run.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self.judge = adversary.Judge(net.size, JUDGED_GAIN, run.parts).to(run.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
-        self.judging = torch.optim.AdamW(
-            self.judge.parameters(), lr=adversary.LEARNING_RATE, betas=(0.5, 0.9), weight_decay=0, fused=True
-        )
 
     @property
     def images(self) -> int:
@@ -190,32 +166,29 @@ class Trainer:
         """One update; a flat dict of what happened."""
         run = self.run
         self._set_rate()
-        clean, seen, z = (self.ahead or self.pool.submit(self._batch, pictures, self.step)).result()
+        clean, seen = (self.ahead or self.pool.submit(self._batch, pictures, self.step)).result()
         self.ahead = self.pool.submit(self._batch, pictures, self.step + 1)
         clean, *seen = (part.to(run.device) for part in (clean, *seen))
         with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16):
-            made = self.net(*seen, [part.to(run.device) for part in z])
-            score = log_energy_score(*made.chunk(2), clean)
-            fooling = score.new_zeros(())
-            if run.adversarial:
-                fooling = adversary.fooling(self.judge, made, score, self.net.last.weight, run.adversarial)
-        stats = {"score": float(score.detach()), "fooling": float(fooling.detach())}
+            found = errors(self.net(*seen), clean)
+        # The logarithm: every picture and size counts by itself. A pair of eyes is small beside a rubbed-out half.
+        loss = torch.stack([torch.log(error + LEAST_ERROR) for error in found]).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        (score + fooling).backward()
-        stats["gradient"] = float(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0))
-        if math.isfinite(stats["gradient"]):
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
-            if run.adversarial:
-                stats["judge"] = self._learn_to_judge(made.detach(), clean)
         self.step += 1
-        return stats | {"images": self.images}
+        sizes = [self.net.size >> i for i in range(OCTAVES)]
+        rms = {f"rms_{n}": 255 * float(error.detach().mean()) ** 0.5 for n, error in zip(sizes, found)}
+        return {"loss": float(loss.detach()), "gradient": float(norm), "images": self.images} | rms
 
     def _batch(self, pictures: data.Pictures, step: int):
-        """All that is random in a step: clean pictures, what is seen of them, latents for two samples each."""
+        """All that is random in a step: clean pictures, and what is seen of them."""
         run, generator = self.run, data.generator_for(self.run.seed, step, 0)
         clean = pyramid.d(data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator))
-        return clean, _seen(crude.paint(clean, generator)), self.net.draw(2 * run.batch, generator)
+        return clean, _seen(crude.paint(clean, generator))
 
     def _set_rate(self) -> None:
         left = max(0.0, 1 - self.images / self.run.images) / self.run.decay
@@ -229,21 +202,13 @@ class Trainer:
             for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
                 slow.lerp_(fast, 1 - decay)
 
-    def _learn_to_judge(self, made: torch.Tensor, clean: torch.Tensor) -> float:
-        with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
-            loss = adversary.judging(self.judge, made, clean)
-        self.judging.zero_grad(set_to_none=True)
-        loss.backward()
-        self.judging.step()
-        return float(loss.detach())
-
     def state(self) -> dict:
-        parts = {name: getattr(self, name).state_dict() for name in ("net", "ema", "judge", "optimizer", "judging")}
+        parts = {name: getattr(self, name).state_dict() for name in ("net", "ema", "optimizer")}
         return parts | {"step": self.step}
 
     def restore(self, state: dict) -> None:
         self.step = state["step"]
-        for name in ("net", "ema", "judge", "optimizer", "judging"):
+        for name in ("net", "ema", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
 
 
@@ -264,13 +229,14 @@ def _begin(net: Interpreter, path: Path) -> None:
 
 
 @torch.no_grad()
-def write_sheet(net: Interpreter, pictures: data.Pictures, path: Path, temperature: float = 0.7) -> None:
-    """Fixed pictures, each: itself, painted, three samples."""
+def write_sheet(net: Interpreter, pictures: data.Pictures, path: Path) -> None:
+    """Fixed pictures, each: itself, painted, as it is read; the last two as the coarsest size shows them, too."""
     generator = torch.Generator().manual_seed(1)
     clean = pyramid.d(data.plain(pictures, 2 * net.size, range(min(3 * SHOWN, len(pictures)))))
     painted = crude.paint(clean, generator)
-    made = [net(*_seen(painted), net.draw(len(clean), generator, temperature)) for _ in range(3)]
-    rows = sheets.grid([F.interpolate(p, scale_factor=2, mode="bilinear") for p in (clean, painted.picture, *made)])
+    made = net(*_seen(painted))
+    coarse = [pyramid.enlarge(pyramid.reduce(p, OCTAVES - 1), OCTAVES - 1) for p in (clean, made)]
+    rows = sheets.grid([F.interpolate(p, scale_factor=2, mode="bilinear") for p in (clean, painted.picture, made, *coarse)])
     third = len(rows) // 3
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate([rows[i * third : (i + 1) * third] for i in range(3)], 1)).save(path)
@@ -307,7 +273,7 @@ def train(run: Run) -> Interpreter:
                 mean = {k: v / count for k, v in totals.items()} | {"images": trainer.images, "time": time.time()}
                 log.write(json.dumps({k: round(v, 5) if math.isfinite(v) else None for k, v in mean.items()}) + "\n")
                 log.flush()
-                bar.set_postfix(score=f"{mean['score']:.3f}")
+                bar.set_postfix(loss=f"{mean['loss']:.3f}")
                 totals, count = {}, 0
             now = time.monotonic()
             if now - saved > 60 * run.checkpoint_minutes:
@@ -330,7 +296,7 @@ def save(net: Interpreter, folder: Path, facts: dict[str, str], half: bool = Fal
     file = folder / WEIGHTS
     temporary = file.with_suffix(".part")
     dtype = torch.float16 if half else torch.float32
-    described = {"size": str(net.size), "level": config.to_json(net.level)} | facts
+    described = {"network": json.dumps({"size": net.size, "widths": net.widths, "blocks": net.blocks})} | facts
     save_file({n: t.detach().cpu().to(dtype).contiguous() for n, t in net.state_dict().items()}, temporary, described)
     # safetensors makes it readable for its owner alone.
     temporary.chmod(0o644)
@@ -346,7 +312,8 @@ def load(folder: Path) -> tuple[Interpreter, dict[str, str]]:
     try:
         with safe_open(file, framework="pt") as opened:
             facts = opened.metadata() or {}
-            net = Interpreter(int(facts.pop("size")), config.level_from_json(facts.pop("level")))
+            shape = json.loads(facts.pop("network"))
+            net = Interpreter(int(shape["size"]), tuple(shape["widths"]), tuple(shape["blocks"]))
             net.load_state_dict({name: opened.get_tensor(name).float() for name in opened.keys()})
     except Exception as error:  # safetensors raises its own, undocumented type
         raise LapcvaeError(f"{file} cannot be read ({error}).", "It is damaged: copy or train it again.") from error
@@ -365,7 +332,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=Run.batch)
     parser.add_argument("--learning-rate", type=float, default=Run.learning_rate)
     parser.add_argument("--decay", type=float, default=Run.decay, help="share of the run in which the learning rate falls")
-    parser.add_argument("--adversarial", type=float, default=Run.adversarial, help="weight of the discriminators")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0: all")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
