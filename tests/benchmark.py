@@ -95,8 +95,12 @@ class Networks:
         import export_onnx
         from training import checkpoint
 
-        net = checkpoint.load_weights(bundle.folder)
-        found = {Path(g.name).stem: g for g in export_onnx.graphs_of(net)}
+        from training import interpreter
+
+        graphs = export_onnx.graphs_of(checkpoint.load_weights(bundle.folder))
+        if bundle.interpreter:
+            graphs.append(export_onnx.InterpreterGraph(interpreter.load(bundle.folder)[0]))
+        found = {Path(g.name).stem: g for g in graphs}
         return cls(found, {name: count_multiply_adds(graph) for name, graph in found.items()})
 
     def eager(self, names: list[str], batch: int, cores: int, repeats: int) -> float:
@@ -109,7 +113,7 @@ class Networks:
             runs = []
             for name in names:
                 graph = self.graphs[name]
-                n = graph.net.config.level_size(graph.k)
+                n = graph.size
                 inputs = graph.examples(batch, n, n).values()
                 inputs = [t.to(memory_format=layout) if t.dim() == 4 else t for t in inputs]
                 runs.append((graph.module.to(memory_format=layout), inputs))
@@ -136,7 +140,7 @@ def count_multiply_adds(graph) -> int:
 
     kinds = (nn.Conv2d, nn.Linear)
     hooks = [m.register_forward_hook(add) for m in graph.module.modules() if isinstance(m, kinds)]
-    n = graph.net.config.level_size(graph.k)
+    n = graph.size
     with torch.inference_mode():
         graph.module(*graph.examples(1, n, n).values())
     for hook in hooks:
@@ -144,9 +148,16 @@ def count_multiply_adds(graph) -> int:
     return total
 
 
-def chain_of(level: int, K: int) -> list[str]:
-    """The networks that one variant painted at `level` runs through: that level (but the coarsest), and the finer."""
-    drawn = range(min(level, K - 1), -1, -1)
+def interpreted(bundle, level: int) -> bool:
+    """Whether what is painted at `level` is interpreted with the usual settings."""
+    return bundle.interpreter is not None and level >= bundle.interpreter.level and Settings.realism >= edit.INTERPRETED
+
+
+def chain_of(bundle, level: int) -> list[str]:
+    """The networks that one variant painted at `level` runs through: all but the coarsest of what was interpreted, else that
+    level (but the coarsest) and the finer."""
+    K = bundle.K
+    drawn = range(K - 1 if interpreted(bundle, level) else min(level, K - 1), -1, -1)
     return [name for k in drawn for name in ([f"decode_{k}", f"encode_{k}"] if k else ["decode_0"])]
 
 
@@ -192,7 +203,7 @@ def engine_calls(engine, networks: Networks, names: list[str], cores: int, repea
     feeds = []
     for name in names:
         graph = networks.graphs[name]
-        n = graph.net.config.level_size(graph.k)
+        n = graph.size
         feeds.append((engine._session(f"{name}.onnx"), {k: v.numpy() for k, v in graph.examples(1, n, n).items()}))
 
     def one(_):
@@ -212,17 +223,22 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
     paint = service.read_paint(engine, host, request, encoded)
 
     def work():
-        plan = edit.make_plan(engine, encoded, paint, realism=0.5, temperature=0.7, grow=1.0, seed=1)
+        s = request.settings
+        plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow, seed=1)
         list(pool.map(lambda i: edit.variant(plan, i), range(VARIANTS)))
 
     with ThreadPoolExecutor(cores) as pool:
         return timed(work, repeats)
 
 
-def planned_multiply_adds(networks: Networks, level: int, K: int) -> int:
-    """What one edit with realism needs beside its variants: the statistics of the painting, and at the coarsest level its
-    denoising twice, at a finer one the posterior of what is painted and the statistics of the level above."""
-    m = networks.multiply_adds
+def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
+    """What one edit needs beside its variants: its interpretation, the statistics of level K and, of many cells, the
+    posteriors of what was read. Uninterpreted: the statistics of the painting, and at the coarsest level its denoising twice,
+    at a finer one the posterior of what is painted and the statistics of the level above."""
+    m, K = networks.multiply_adds, bundle.K
+    if interpreted(bundle, level):
+        read = range(level, K) if bundle.levels[level].size > edit.FEW_CELLS else ()
+        return m["interpret"] + m[f"encode_{K}"] + sum(m[f"encode_{k}"] for k in read)
     if level == K:
         return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
     return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"]
@@ -251,9 +267,9 @@ def by_level(results: dict, served, networks: Networks | None, cores: int, rate:
         scene.run(service.Service(threads=cores), level)
         row["whole_cold"] = time.perf_counter() - start
         if networks:
-            names = chain_of(level, K)
+            names = chain_of(engine.bundle, level)
             work = VARIANTS * sum(networks.multiply_adds[n] for n in names)
-            row["floor"] = (work + planned_multiply_adds(networks, level, K)) / rate
+            row["floor"] = (work + planned_multiply_adds(networks, engine.bundle, level)) / rate
             row["engine_calls"] = engine_calls(engine, networks, names, cores, repeats)
             row["eager"] = min(networks.eager(names, VARIANTS, cores, repeats),
                                VARIANTS * networks.eager(names, 1, cores, repeats))  # fmt: skip
