@@ -93,9 +93,7 @@ class Networks:
     @classmethod
     def load(cls, bundle) -> Networks:
         import export_onnx
-        from training import checkpoint
-
-        from training import interpreter
+        from training import checkpoint, interpreter
 
         graphs = export_onnx.graphs_of(checkpoint.load_weights(bundle.folder))
         if bundle.interpreter:
@@ -233,8 +231,8 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
 def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
     """What one edit needs beside its variants: its interpretation, the statistics of level K and, of many cells, the
-    posteriors of what was read. Uninterpreted: the statistics of the painting, and at the coarsest level its denoising twice,
-    at a finer one the posterior of what is painted and the statistics of the level above."""
+    posteriors of what was read. Uninterpreted: the statistics of the painting, and at the coarsest level its denoising
+    twice, at a finer one the posterior of what is painted and the statistics of the level above."""
     m, K = networks.multiply_adds, bundle.K
     if interpreted(bundle, level):
         read = range(level, K) if bundle.levels[level].size > edit.FEW_CELLS else ()

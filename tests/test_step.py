@@ -10,10 +10,11 @@ import small  # noqa: E402
 from small import SIZE, TOY  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import pyramid  # noqa: E402
+from training import crude, pyramid  # noqa: E402
 from training.adversary import Adversary, Judge  # noqa: E402
 from training.config import Mix, Optimisation  # noqa: E402
 from training.energy_score import log_energy_score  # noqa: E402
+from training.interpreter import Interpreter  # noqa: E402
 from training.model import LapCVAE  # noqa: E402
 from training.step import Step, negative_elbo, optimal_nll  # noqa: E402
 
@@ -140,10 +141,10 @@ def test_samples_of_a_step_are_two_more_copies_and_leave_the_reconstruction_as_i
     assert all(p.grad is not None for p in net.decoders[0].priors.parameters())
 
 
-def chained(net, levels, x, scored: bool, crop: int = 0):
+def chained(net, levels, x, scored: bool, crop: int = 0, interpreter=None):
     """The results of a step whose chain was scored, or was only there to look like photos."""
     for seed in range(50):
-        step = Step(net, Mix(1, 0), levels, draws=True, crop=crop, whole_chain=True)
+        step = Step(net, Mix(1, 0), levels, draws=True, crop=crop, whole_chain=True, interpreter=interpreter)
         results = step(x, torch.Generator().manual_seed(seed))
         if torch.is_tensor(results[levels[0]].score) == scored:
             return results
@@ -174,6 +175,32 @@ def test_cool_chains_are_also_drawn_for_what_was_painted_on():
     as_it_is, painted = pyramid.reduce(chained(net, (0, 1), x, scored=False)[0].drawn.samples, 2).chunk(2)
     torch.testing.assert_close(as_it_is, b_2, atol=1e-5, rtol=0)
     assert (painted - b_2).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+def test_with_an_interpreter_the_painted_half_are_edits_in_the_photo():
+    net = small.alive(LapCVAE(small.TOY_64)).train()
+    x = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = torch.nn.functional.interpolate(x, size=(64, 64), mode="bilinear")
+    reader, masks, paint = Interpreter(64, (8, 8), (1, 1)), [], crude.paint
+
+    def watched(*args):
+        painted = paint(*args)
+        masks.append(painted.mask)
+        return painted
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(crude, "paint", watched)
+        drawn = chained(net, (0,), x, scored=False, interpreter=reader)[0].drawn
+    whole, edits = drawn.samples.chunk(2)
+    # As far as the fade and the coarse picture's cells reach, it may differ.
+    reached = torch.nn.functional.max_pool2d(masks[-1], 25, stride=1, padding=12).expand_as(x) > 0
+    assert 0.05 < float(reached.float().mean()) < 0.95
+    apart = [(half.detach() - x).abs() for half in (edits, whole)]
+    assert float(apart[0][~reached].mean()) < 0.01 * float(apart[0][masks[-1].expand_as(x) > 0].mean())
+    assert float(apart[1][~reached].mean()) > 0.02
+    drawn.samples.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.decoders[0].priors.parameters())
+    assert all(p.grad is None for p in reader.parameters())
 
 
 def test_a_level_that_is_not_trained_only_draws_what_the_finer_ones_sample_for():

@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--adversarial", type=float, help="weight of the discriminators of samples")
     train.add_argument("--whole-chain", action="store_true", default=None,
                        help="draw those samples down the whole chain, from the coarsest level on")  # fmt: skip
+    train.add_argument("--interpreter", type=Path, help="a run or bundle: some of these samples are edits, of what it reads")
     train.add_argument("--kl-warm-up", type=int, help="over how many images the KL's weight rises; 0: none")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--threads", type=int, default=0, help="0: all")
@@ -78,7 +79,7 @@ def _train(args: argparse.Namespace) -> int:
         return 0
     run = loop.Run(
         preset, args.data, args.out, tuple(_start(text) for text in args.init), args.seed, args.checkpoint_minutes,
-        args.sheet_minutes, args.threads, args.device,
+        args.sheet_minutes, args.threads, args.device, args.interpreter,
     )  # fmt: skip
     print(f"The model is in {loop.train(run)}")
     return 0

@@ -32,7 +32,7 @@ from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box
 
 from . import checkpoint, data, scenes
-from .loop import _Stop
+from .stop import Stop
 
 WEIGHTS = "finder.safetensors"
 STORED = 128
@@ -389,7 +389,7 @@ def train(run: Run) -> Finder:
         trainer.solve(pictures)
     bar = tqdm(total=run.scenes, initial=trainer.scenes, unit="scene", disable=None)
     saved, totals, count = time.monotonic(), {}, 0
-    with _Stop() as stop, (run.out / "log.jsonl").open("a") as log:
+    with Stop() as stop, (run.out / "log.jsonl").open("a") as log:
         while trainer.scenes < run.scenes and not stop.asked:
             stats = trainer.train_step(pictures)
             bar.update(run.batch)

@@ -32,8 +32,8 @@ from tqdm import tqdm
 from lapcvae.protocol.errors import LapcvaeError
 
 from . import checkpoint, config, crude, data, pyramid, sheets
-from .loop import _Stop
 from .model import Trunk, blocks
+from .stop import Stop
 
 WEIGHTS = "interpreter.safetensors"
 # It sees, and answers, at this size, and learns to be right at this one and at the two that are coarser.
@@ -188,7 +188,7 @@ class Trainer:
         """All that is random in a step: clean pictures, and what is seen of them."""
         run, generator = self.run, data.generator_for(self.run.seed, step, 0)
         clean = pyramid.d(data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator))
-        return clean, _seen(crude.paint(clean, generator))
+        return clean, seen_of(crude.paint(clean, generator))
 
     def _set_rate(self) -> None:
         left = max(0.0, 1 - self.images / self.run.images) / self.run.decay
@@ -212,7 +212,8 @@ class Trainer:
             getattr(self, name).load_state_dict(state[name])
 
 
-def _seen(painted: crude.Crude) -> list[torch.Tensor]:
+def seen_of(painted: crude.Crude) -> list[torch.Tensor]:
+    """What the interpreter is given: picture, mask, crudeness."""
     return [painted.picture, painted.mask, painted.crudeness[:, None, None, None].expand_as(painted.mask)]
 
 
@@ -234,7 +235,7 @@ def write_sheet(net: Interpreter, pictures: data.Pictures, path: Path) -> None:
     generator = torch.Generator().manual_seed(1)
     clean = pyramid.d(data.plain(pictures, 2 * net.size, range(min(3 * SHOWN, len(pictures)))))
     painted = crude.paint(clean, generator)
-    made = net(*_seen(painted))
+    made = net(*seen_of(painted))
     coarse = [pyramid.enlarge(pyramid.reduce(p, OCTAVES - 1), OCTAVES - 1) for p in (clean, made)]
     rows = sheets.grid([F.interpolate(p, scale_factor=2, mode="bilinear") for p in (clean, painted.picture, made, *coarse)])
     third = len(rows) // 3
@@ -264,7 +265,7 @@ def train(run: Run) -> Interpreter:
         checkpoint.save_state(state_file, trainer.state())
         save(trainer.ema, run.out, {"images": str(trainer.images), "data": run.data.name})
 
-    with _Stop() as stop, (run.out / "log.jsonl").open("a") as log:
+    with Stop() as stop, (run.out / "log.jsonl").open("a") as log:
         while trainer.images < run.images and not stop.asked:
             stats = trainer.train_step(pictures)
             bar.update(run.batch)

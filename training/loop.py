@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import os
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import checkpoint, config, data, lpips, sheets
+from . import checkpoint, config, data, interpreter, lpips, sheets
 from .adversary import Adversary
 from .model import LapCVAE
 from .step import LevelResult, Step, negative_elbo
+from .stop import Stop
 
 SHEET_PICTURES = 8
 # AlexNet judges, so it is in no loss.
@@ -42,6 +42,8 @@ class Run:
     sheet_minutes: float = 15.0
     threads: int = 0
     device: str = "cpu"
+    # A run or bundle with what reads the paintings for which some of the chain's samples are edits.
+    interpreter: Path | None = None
 
 
 class Trainer:
@@ -62,7 +64,7 @@ class Trainer:
         )  # fmt: skip
         self.step, self.skipped = 0, 0
         self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0,
-                            o.crop, o.whole_chain)  # fmt: skip
+                            o.crop, o.whole_chain, _interpreter(run))  # fmt: skip
         self.adversary = None
         if o.adversarial:
             self.adversary = Adversary(self.net, self.levels, o.adversarial, run.device, o.crop, o.parts)
@@ -239,6 +241,16 @@ def _perceptual(run: Run) -> lpips.LPIPS | None:
     return lpips.LPIPS(PERCEPTUAL_NET, weights).to(run.device, memory_format=torch.channels_last)
 
 
+def _interpreter(run: Run) -> interpreter.Interpreter | None:
+    if run.interpreter is None:
+        return None
+    net, _ = interpreter.load(run.interpreter)
+    sizes = [run.preset.model.level_size(k) for k in range(run.preset.model.K)]
+    if net.size not in sizes:
+        raise LapcvaeError(f"The interpreter is for {net.size} pixels, and the levels have {sizes}.", "Train one for them.")
+    return net.to(run.device, memory_format=torch.channels_last).requires_grad_(False)
+
+
 def _in_the_loss(run: Run) -> str:
     """Which LPIPS network this run was trained on, or one that it started from: it cannot judge the result."""
     nets = {checkpoint.facts(path).get("perceptual", "none") for path, _ in run.init}
@@ -266,14 +278,14 @@ def train(run: Run) -> Path:
     # A folder of few pictures may have none to hold out.
     shown = held_out if len(held_out) else pictures
     fixed = data.plain(shown, size, range(min(SHEET_PICTURES, len(shown))))
-    with _Stop() as stop:
+    with Stop() as stop:
         _loop(trainer, pictures, fixed, stop)
     if trainer.world > 1:
         dist.destroy_process_group()
     return run.out
 
 
-def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: _Stop) -> None:
+def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: Stop) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     run, o = trainer.run, trainer.preset.optimisation
@@ -308,7 +320,7 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
         log.close()
 
 
-def _stopped(trainer: Trainer, stop: _Stop) -> bool:
+def _stopped(trainer: Trainer, stop: Stop) -> bool:
     """Whether any process was asked to stop: one that went on alone would wait for the others' gradients for ever."""
     if trainer.world == 1:
         return stop.asked
@@ -324,24 +336,6 @@ def save(trainer: Trainer) -> None:
         "perceptual": trainer.in_the_loss,
     }  # fmt: skip
     checkpoint.save_weights(trainer.ema, trainer.run.out / checkpoint.WEIGHTS, facts)
-
-
-class _Stop:
-    """Ctrl-C and SIGTERM end the loop after the step that is running."""
-
-    def __init__(self):
-        self.asked = False
-
-    def __enter__(self):
-        self.old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _ask(self, *_):
-        self.asked = True
-
-    def __exit__(self, *_):
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
 
 
 def override(preset: config.Preset, **changes) -> config.Preset:

@@ -11,17 +11,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
-from . import corrupt, pyramid
+from . import corrupt, crude, pyramid
 from .config import Mix, crop_step
 from .energy_score import log_energy_score
+from .interpreter import Interpreter, seen_of
 from .lpips import LPIPS
-from .model import DiagonalGaussian, FromPosterior, FromPrior, LapCVAE, PosteriorAndTwoSamples
+from .model import DiagonalGaussian, Draw, FromPosterior, FromPrior, LapCVAE, PosteriorAndTwoSamples
 
 # Down the whole chain, half of the samples are drawn as the priors say; they are scored. The other half are drawn as in
 # use, cooler, every level at a temperature of its own from here to 1, and half of these for what was painted on: they only
-# have to look like photos.
+# have to look like photos. With an interpreter these are whole edits: for what it reads of a crude painting, in the photo.
 COOLEST = 0.4
+# How far the sample goes on beyond the mask in an edit, in pixels of a level.
+BEYOND = 4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
 PERCEPTUAL_CROP, PERCEPTUAL_PICTURES = 64, 8
 
@@ -49,6 +53,36 @@ class LevelResult:
     perceptual: torch.Tensor | float = 0.0
     score: torch.Tensor | float = 0.0
     drawn: Drawn | None = None
+
+
+@dataclass
+class Edit:
+    """An edit of each of N pictures: `coarse`, level K as it was read; `m`: the mask M, N x 1 x n x n."""
+
+    coarse: torch.Tensor
+    m: torch.Tensor
+
+    def cells(self, n: int) -> torch.Tensor:
+        """The largest of m in each of n x n cells."""
+        size = self.m.shape[-1]
+        return F.max_pool2d(self.m, size // n) if n <= size else F.interpolate(self.m, scale_factor=n // size)
+
+    def weight(self, n: int) -> torch.Tensor:
+        """1 where a level of n x n pixels is what was drawn, 0 where it is the photo."""
+        near = F.max_pool2d(self.cells(n), 2 * BEYOND + 1, stride=1, padding=BEYOND)
+        return F.avg_pool2d(F.pad((near > 0).float(), (BEYOND // 2,) * 4, mode="replicate"), BEYOND + 1, stride=1)
+
+
+class WholeAndEdits(Draw):
+    """2N samples from the prior, at a temperature; in the second half only where `masks` say so, elsewhere z is q's mean."""
+
+    def __init__(self, eps, temperature: float, posterior: list[DiagonalGaussian], masks: list[torch.Tensor]):
+        self.eps, self.temperature, self.posterior, self.masks = eps, temperature, posterior, masks
+
+    def __call__(self, index, prior):
+        sampled, kept, mask = prior.sample(self.eps[index], self.temperature), self.posterior[index].mu, self.masks[index]
+        whole, edits = sampled[: len(kept)], sampled[len(kept) :]
+        return torch.cat([whole, mask * edits + (1 - mask) * kept])
 
 
 @dataclass
@@ -85,9 +119,11 @@ class Step:
     """Draws what is random from one generator, runs the levels coarse to fine, returns the losses."""
 
     def __init__(self, net: LapCVAE, mix: Mix, levels: tuple[int, ...], lpips: LPIPS | None = None,
-                 draws: bool = False, crop: int = 0, whole_chain: bool = False):  # fmt: skip
+                 draws: bool = False, crop: int = 0, whole_chain: bool = False,
+                 interpreter: Interpreter | None = None):  # fmt: skip
         """`draws`: whether samples from the priors are made and scored too; `crop`, `whole_chain`: as in
-        `config.Optimisation`."""
+        `config.Optimisation`; `interpreter`: of the paintings for which some of these samples are edits."""
+        self.interpreter = interpreter
         self.net, self.mix, self.levels, self.lpips, self.crop = net, mix, levels, lpips, crop
         self.draws, self.chained = draws and not whole_chain, draws and whole_chain
 
@@ -101,9 +137,12 @@ class Step:
         results: dict[int, LevelResult] = {}
         given: Given | None = None
         cool = bool(torch.rand((), generator=generator) < 0.5)
-        chain = coarse = None
+        chain = coarse = edit = None
         if self.chained:
-            coarse = torch.cat([b[K], self._painted(b[K], generator) if cool else b[K]])
+            if cool and self.interpreter:
+                edit = self._edit(b, generator)
+            painted = edit.coarse if edit else self._painted(b[K], generator) if cool else b[K]
+            coarse = torch.cat([b[K], painted])
             chain = self._start(coarse)
         for k in range(K, min(self.levels) - 1, -1):
             trained = k in self.levels
@@ -113,7 +152,7 @@ class Step:
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
                 if chain and k < K:
                     temperature = float(COOLEST + (1 - COOLEST) * torch.rand((), generator=generator)) if cool else 1.0
-                    chain, result.drawn = self._next(k, chain, b[k], coarse, temperature, generator)
+                    chain, result.drawn = self._next(k, chain, b, coarse, temperature, generator, edit)
             if trained:
                 if result.drawn and not (chain and cool):
                     result.score = result.drawn.score
@@ -134,13 +173,36 @@ class Step:
             statistics = self.net.encode(self.net.config.K, coarse)[-1].parameters
         return Given(coarse, pyramid.u(coarse), None, statistics)
 
-    def _next(self, k: int, chain: Given, b_k, coarse, temperature: float, generator) -> tuple[Given, Drawn]:
+    @torch.no_grad()
+    def _edit(self, b: list[torch.Tensor], generator) -> Edit:
+        """Crude paintings on the photos, as the interpreter reads them."""
+        K, size = self.net.config.K, self.interpreter.size
+        i = next(k for k in range(K) if b[k].shape[-1] == size)
+        painted = crude.paint(b[i].cpu(), generator)
+        seen = [part.to(b[i].device) for part in seen_of(painted)]
+        return Edit(pyramid.reduce(self.interpreter(*seen).clamp(0, 1), K - i), seen[1])
+
+    def _next(self, k: int, chain: Given, b: list[torch.Tensor], coarse, temperature: float, generator,
+              edit: Edit | None) -> tuple[Given, Drawn]:  # fmt: skip
         """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit (crops: as drawn).
         The gradient goes up through the picture, not through what the encoder says of it."""
+        b_k = b[k]
         count, side = len(chain.u), b_k.shape[-1]
-        draw = FromPrior(self.net.draw_eps(k, count, generator, side), temperature)
+        whole = side == self.net.config.level_size(k)
+        eps = self.net.draw_eps(k, count, generator, side)
+        if edit and whole:
+            with torch.no_grad():
+                posterior = self.net.encode(k, b_k, pyramid.u(b[k + 1]))
+            masks = [edit.cells(side // g.stride) if g.kind == "grid" else (edit.m.mean((2, 3), keepdim=True) > 0.5).float()
+                     for g in self.net.config.levels[k].groups]  # fmt: skip
+            draw = WholeAndEdits(eps, temperature, posterior, masks)
+        else:
+            draw = FromPrior(eps, temperature)
         x_k = self.net.decode(k, draw, count, chain.u, chain.statistics).float()
-        if side == self.net.config.level_size(k):
+        if edit and whole:
+            drawn, weight = x_k[count // 2 :], edit.weight(side)
+            x_k = torch.cat([x_k[: count // 2], weight * drawn + (1 - weight) * b_k])
+        if whole:
             with torch.autocast(x_k.device.type, enabled=False):
                 x_k = pyramid.project(x_k, coarse)
         with torch.no_grad():
