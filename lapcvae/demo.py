@@ -17,7 +17,7 @@ PHOTO, PAINTING = ASSETS / "portrait.png", ASSETS / "painting.png"
 # The centres of the eyes, measured on the photo, and 5 pixels (.03 of the side) higher: all of the hair is in the frame.
 EYES = (204.2, 96.3, 247.2, 98.0)
 LEVEL = 3
-SETTINGS = Settings(count=8, seed=1, temperature=0.9, realism=0.1, structure=0.6)
+SETTINGS = Settings(count=8, seed=1, temperature=0.9, structure=0.6)
 
 # Brown over all of the hair, thin enough for its light and shade to show through: colour, width in photo pixels, and the
 # points that a stroke goes through.
