@@ -146,6 +146,19 @@ def test_a_model_without_that_level_is_nothing_to_begin_with(tmp_path):
         interpreter.Trainer(interpreter.Run(tmp_path, tmp_path, init=tmp_path, size=SIZE))
 
 
+def test_what_is_read_is_measured_against_what_was_painted():
+    class Clean(torch.nn.Module):
+        size = SIZE
+
+        def forward(self, picture, mask, crudeness):
+            return clean[: len(picture)]
+
+    shown = np.stack([toy.portrait(4 * SIZE, 4 * SIZE)] * 4)
+    clean = interpreter.pyramid.d(data.plain(data.Pictures(shown, ()), 2 * SIZE, range(4)))
+    measured = interpreter.measure(Clean(), data.Pictures(shown, ()))
+    assert measured["read"] == 0 and measured["painted"] > 3
+
+
 # --- in a bundle ---
 
 
