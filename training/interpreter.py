@@ -245,8 +245,8 @@ def write_sheet(net: Interpreter, pictures: data.Pictures, path: Path) -> None:
 
 @torch.no_grad()
 def measure(net: Interpreter, pictures: data.Pictures, seed: int = 0) -> dict[str, float]:
-    """How far, at the coarsest size and where they count, paintings on at most MEASURED pictures and what is read of them are
-    from the clean pictures: RMS in grey levels."""
+    """How far, at the coarsest size and where they count, paintings on at most MEASURED pictures and what is read of them
+    are from the clean pictures: RMS in grey levels."""
     generator, total = torch.Generator().manual_seed(seed), torch.zeros(3, dtype=torch.float64)
     for first in range(0, min(MEASURED, len(pictures)), 32):
         some = range(first, min(first + 32, MEASURED, len(pictures)))
