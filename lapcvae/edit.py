@@ -7,9 +7,9 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
    Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`), and its
-   level K is what all finer levels are drawn for; where many cells were painted, they keep its latents down to level j.
-   Without one, or at a level finer than its own, level j is drawn once more for its own coarser level, from the posterior of
-   what is painted, mixed with the prior; at the coarsest level by its denoising VAE.
+   level K is what all finer levels are drawn for. Without one, and where many cells were painted, level j is drawn once more
+   for its own coarser level, from the posterior of what is painted, mixed with the prior; at the coarsest level by its
+   denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
@@ -37,8 +37,7 @@ LEAST_ANEW = 0.2
 LATENTS_ALONE = 0.1
 # From this realism on a painting is interpreted; below, it is taken nearly as it is.
 INTERPRETED = 0.1
-# Painted in this many cells across, or fewer, an interpreted painting is drawn anew from level K on; in more cells it was
-# meant in its details, and those of its reading stay down to the painted level.
+# So is only what was painted in this many cells across, or fewer: who paints in more of them means the details.
 FEW_CELLS = 32
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
@@ -312,16 +311,15 @@ class Plan:
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
-    # Where an interpreter has read the painting, `wanted_j` is its level K, and these are the latents that stay at finer
-    # levels, by level; else None.
-    read: dict[int, list[Posterior]] | None = None
+    # Whether an interpreter has read the painting: then `wanted_j` is level K of what is meant.
+    read: bool = False
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
 
     @property
     def given_level(self) -> int:
         """The level whose picture the finer ones are drawn for."""
-        return self.paint.level if self.read is None else self.engine.bundle.K
+        return self.engine.bundle.K if self.read else self.paint.level
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -343,7 +341,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     wanted = painted = _realistic(plan) if denoised else painted_j
     if meant is not None:
         wanted = pyramid.reduce(meant, engine.bundle.K - engine.bundle.interpreter.level)
-        plan = replace(plan, read=_read(plan, meant))
+        plan = replace(plan, read=True)
     anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
         recoloured = pyramid.gaussians(recolour.recoloured(encoded.b, painted - b_j, paint.opaque), engine.bundle.K)
@@ -356,19 +354,10 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     return replace(plan, statistics=_statistics(plan, wanted), redraw=_make_redraw(plan))
 
 
-def _read(plan: Plan, meant: np.ndarray) -> dict[int, list[Posterior]]:
-    """The posteriors of the meant picture down to the painted level, if that has many cells."""
-    K, j, i = plan.engine.bundle.K, plan.paint.level, plan.engine.bundle.interpreter.level
-    if len(plan.encoded.b[j]) <= FEW_CELLS:
-        return {}
-    pictures = pyramid.gaussians(meant, K - i)
-    return {k: plan.engine.encode(k, pictures[k - i], pyramid.u(pictures[k + 1 - i])) for k in range(j, K)}
-
-
 def _interpreted(plan: Plan) -> np.ndarray | None:
     """What the painting means, at the interpreter's level; None if there is none, or it is not to be asked."""
     found, j, paint = plan.engine.bundle.interpreter, plan.paint.level, plan.paint
-    if not found or j < found.level or plan.realism < INTERPRETED:
+    if not found or j < found.level or len(plan.painted_j) > FEW_CELLS or plan.realism < INTERPRETED:
         return None
     b, up = plan.encoded.b[found.level], j - found.level
     tinted = b + pyramid.enlarge(paint.change, up)
@@ -393,7 +382,7 @@ class Redraw:
 
 def _make_redraw(plan: Plan) -> Redraw | None:
     engine, j = plan.engine, plan.paint.level
-    if plan.read is not None or j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
+    if plan.read or j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
         return None
     level = engine.bundle.levels[j]
     x = pyramid.d(plan.wanted_j)
@@ -433,7 +422,7 @@ def _redrawn(plan: Plan, eps: list[np.ndarray]) -> np.ndarray:
 
 
 def _trust(plan: Plan, k: int) -> np.ndarray:
-    if plan.read is not None:
+    if plan.read:
         return np.zeros((*plan.encoded.b[k].shape[:2], 1), np.float32)
     near = np.clip(1 - _cells(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
     crude = max(plan.realism, float(plan.paint.erased.any()))
@@ -494,11 +483,7 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     wanted_j = x
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
-        if plan.read and k in plan.read:
-            z, s = plan.read[k], [np.zeros_like(mask) for mask in plan.masks.s[k]]
-        else:
-            z, s = plan.encoded.posteriors[k], plan.masks.s[k]
-        x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in z], s)
+        x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k])
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
@@ -534,7 +519,7 @@ def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
 def _agree(plan: Plan, x: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """x with exactly the wanted level j, but for erased cells: what was invented there may be anything."""
     erased = plan.paint.erased[:, :, None]
-    if erased.any() and plan.read is None:
+    if erased.any() and not plan.read:
         levels = (x.shape[0] // wanted.shape[0]).bit_length() - 1
         wanted = wanted + erased * (pyramid.reduce(x, levels) - wanted)
     return pyramid.project(x, wanted.astype(np.float32))

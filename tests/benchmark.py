@@ -148,7 +148,8 @@ def count_multiply_adds(graph) -> int:
 
 def interpreted(bundle, level: int) -> bool:
     """Whether what is painted at `level` is interpreted with the usual settings."""
-    return bundle.interpreter is not None and level >= bundle.interpreter.level and Settings.realism >= edit.INTERPRETED
+    few = bundle.levels[level].size <= edit.FEW_CELLS
+    return few and bundle.interpreter is not None and level >= bundle.interpreter.level
 
 
 def chain_of(bundle, level: int) -> list[str]:
@@ -230,13 +231,12 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
 
 def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
-    """What one edit needs beside its variants: its interpretation, the statistics of level K and, of many cells, the
-    posteriors of what was read. Uninterpreted: the statistics of the painting, and at the coarsest level its denoising
-    twice, at a finer one the posterior of what is painted and the statistics of the level above."""
+    """What one edit needs beside its variants: its interpretation and the statistics of level K. Uninterpreted: the
+    statistics of the painting, and at the coarsest level its denoising twice, at a finer one the posterior of what is
+    painted and the statistics of the level above."""
     m, K = networks.multiply_adds, bundle.K
     if interpreted(bundle, level):
-        read = range(level, K) if bundle.levels[level].size > edit.FEW_CELLS else ()
-        return m["interpret"] + m[f"encode_{K}"] + sum(m[f"encode_{k}"] for k in read)
+        return m["interpret"] + m[f"encode_{K}"]
     if level == K:
         return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
     return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"]
