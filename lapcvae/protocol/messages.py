@@ -153,7 +153,7 @@ class Settings:
     # T in z = mu + T sigma eps: 0 = the model's mean, 1 = its full spread.
     temperature: float = 0.5
     # 0: take the painting exactly; 1: it is crude, make it realistic.
-    realism: float = 0.5
+    realism: float = 0.25
     # How many cells of the painted level the mask M falls to 0 across.
     grow: float = 1.0
     # Give changed content detail above the model's resolution, from where the photo looks alike.

@@ -41,7 +41,7 @@ def stroke(colour: tuple, size: float, points: list, opacity: float = 100.0, har
 
 SUNGLASSES = {
     "name": "sunglasses", "photo": "/mnt/project/docs/pictures/sunglasses.jpg", "eyes": CENTRES, "level": 3,
-    "sliders": {"realism": 0.5, "structure": 0.0, "temperature": 0.5, "seed": 0}, "pick": 0,
+    "sliders": {"realism": 0.25, "structure": 0.0, "temperature": 0.5, "seed": 0}, "pick": 0,
     # Skin over lenses and bridge, hair over the arms, then sockets, brows and eyes.
     "strokes": [
         *(stroke(SKIN, 62, [(x - 9, y + 4), (x + 9, y + 4)]) for x, y in CENTRES),
@@ -55,7 +55,7 @@ SUNGLASSES = {
 }  # fmt: skip
 HAIR = {
     "name": "hair", "photo": "/mnt/project/lapcvae/assets/portrait.png", "eyes": CENTRES, "level": 3,
-    "sliders": {"realism": 0.5, "structure": 1.0, "seed": 0}, "pick": 0,
+    "sliders": {"realism": 0.25, "structure": 1.0, "seed": 0}, "pick": 0,
     "strokes": [
         stroke(BROWN, 34, points, 60.0, "050")
         for points in (
