@@ -37,7 +37,8 @@ LEAST_ANEW = 0.2
 LATENTS_ALONE = 0.1
 # From this realism on a painting is interpreted; below, it is taken nearly as it is.
 INTERPRETED = 0.1
-# So is only what was painted in this many cells across, or fewer: who paints in more of them means the details.
+# So is only what was painted in this many cells across, or fewer: who paints in more of them means the details. The same
+# holds for what strokes ran over (`lapcvae.meant`).
 FEW_CELLS = 32
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
@@ -218,10 +219,19 @@ def _on_what_is_meant(masks: Masks, encoded: EncodedPhoto, paint: Paint, share: 
     painted, reached = _cells(paint.cover, paint.level), _cells(masks.m, paint.level) > 0
     opaque = _cells(paint.opaque, paint.level) / np.maximum(painted, CELL_SHARE) * (painted > CELL_SHARE)
     opaque = np.minimum(_spread(opaque, reached), 1).repeat(block, 0).repeat(block, 1)
-    left = share * opaque * (1 - meaning.meant(encoded.b, paint.cover, inside, masks.m > 0))
+    not_meant = 1 - meaning.meant(encoded.b, paint.cover, inside, masks.m > 0)
+    # Not along single pixels: over a third of a cell.
+    left = share * opaque * _softened(not_meant, max(1, block // 6))
     m = masks.m * (1 - left)
     weight = [w * (1 - _cells(left, k)[:, :, None]) for k, w in enumerate(masks.weight)]
     return replace(masks, m=m.astype(np.float32), weight=[w.astype(np.float32) for w in weight])
+
+
+def _softened(values: np.ndarray, radius: int) -> np.ndarray:
+    """Mean of each pixel's neighbours, twice."""
+    for _ in range(2):
+        values = _window_sum(values, radius) / np.maximum(_window_sum(np.ones_like(values), radius), 1)
+    return values
 
 
 def _window(wanted: np.ndarray, step: int) -> tuple[slice, slice] | None:
@@ -330,7 +340,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         )
     b_j = encoded.b[paint.level]
     masks = make_masks(engine, paint, grow, structure)
-    if structure and realism:
+    if structure and realism and len(b_j) <= FEW_CELLS:
         masks = _on_what_is_meant(masks, encoded, paint, min(1, structure / MATERIAL) * min(1, realism / LATENTS_ALONE))
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
