@@ -17,7 +17,7 @@ CELLS = 32
 ALIKE, NEAR = 0.07, 0.16
 # Of what is as usual under the middle of the strokes as around them the share is a half; below the first number a pixel is
 # left alone, from the second on it is meant.
-LEFT, MEANT = 0.25, 0.48
+LEFT, MEANT = 0.14, 0.34
 # Colours that neither has: nothing is known, all of it is meant.
 UNKNOWN = 1e-3
 
