@@ -206,7 +206,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
             for group in level.groups
         ])  # fmt: skip
         # The sample counts wherever m reaches, then gives way to the photo over two cells of this level.
-        fade = np.clip(1 - np.maximum(_block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
+        fade = np.clip(1 - np.maximum(pyramid.block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
         weight.append(fade[:, :, None].astype(np.float32))
         windows.append(_window(fade > 0, level.step))
     return Masks(m, far, ramp, s, weight, windows)
@@ -216,15 +216,19 @@ def _on_what_is_meant(masks: Masks, encoded: EncodedPhoto, paint: Paint, share: 
     """Less of it where opaque paint went beyond what it is meant for (`lapcvae.meant`)."""
     inside = distance(np.pad(paint.cover <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
     block = 1 << paint.level
-    painted, reached = _cells(paint.cover, paint.level), _cells(masks.m, paint.level) > 0
-    opaque = _cells(paint.opaque, paint.level) / np.maximum(painted, CELL_SHARE) * (painted > CELL_SHARE)
-    opaque = np.minimum(_spread(opaque, reached), 1).repeat(block, 0).repeat(block, 1)
+    opaque = _opaque_around(paint, paint.level, masks.m).repeat(block, 0).repeat(block, 1)
     not_meant = 1 - meaning.meant(encoded.b, paint.cover, inside, masks.m > 0)
     # Not along single pixels: over a third of a cell.
     left = share * opaque * _softened(not_meant, max(1, block // 6))
     m = masks.m * (1 - left)
     weight = [w * (1 - _cells(left, k)[:, :, None]) for k, w in enumerate(masks.weight)]
     return replace(masks, m=m.astype(np.float32), weight=[w.astype(np.float32) for w in weight])
+
+
+def _opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:
+    """In the cells of a level that m reaches, the opacity of the paint in them, or of the nearest."""
+    covered = _cells(paint.cover > 0, level)
+    return _spread(_cells(paint.opaque, level) / np.maximum(covered, 1e-6) * (covered > 0), _cells(m, level) > 0)
 
 
 def _softened(values: np.ndarray, radius: int) -> np.ndarray:
@@ -254,11 +258,6 @@ def _part(latents: np.ndarray, window: tuple[slice, slice], size: int) -> np.nda
     """The cells of a grid of latents (1 x C x h x w) under a window of a level of `size` pixels."""
     stride = size // latents.shape[2]
     return latents[:, :, *(slice(part.start // stride, part.stop // stride) for part in window)]
-
-
-def _block_mean(values: np.ndarray, block: int) -> np.ndarray:
-    n = values.shape[0] // block
-    return values.reshape(n, block, n, block).mean((1, 3))
 
 
 def _latent_mask(reached: np.ndarray, opaque: np.ndarray, painted: np.ndarray, group, size: int) -> np.ndarray:
@@ -371,9 +370,7 @@ def _interpreted(plan: Plan) -> np.ndarray | None:
         return None
     b, up = plan.encoded.b[found.level], j - found.level
     tinted = b + pyramid.enlarge(paint.change, up)
-    covered = _cells((paint.cover > 0) * 1.0, found.level)
-    m = _cells(plan.masks.m, found.level)
-    opaque = _spread(_cells(paint.opaque, found.level) / np.maximum(covered, 1e-6) * (covered > 0), m > 0)
+    m, opaque = _cells(plan.masks.m, found.level), _opaque_around(paint, found.level, plan.masks.m)
     erased = paint.erased.repeat(1 << up, 0).repeat(1 << up, 1)
     return interpreted(plan.engine, b, pyramid.enlarge(plan.painted_j, up), tinted, m, opaque, erased, plan.realism)
 
@@ -471,7 +468,7 @@ def _realistic(plan: Plan) -> np.ndarray:
 
 def _cells(values: np.ndarray, levels: int) -> np.ndarray:
     """Area mean over 2^levels x 2^levels blocks."""
-    return _block_mean(values.astype(np.float32), 1 << levels)
+    return pyramid.block_mean(values.astype(np.float32), 1 << levels)
 
 
 def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:

@@ -28,7 +28,8 @@ def meant(b: list[np.ndarray], cover: np.ndarray, inside: np.ndarray, wanted: np
     size = len(b[0])
     level = max(0, (size // CELLS).bit_length() - 1)
     block = size >> level
-    colours, covered, depth = (pyramid.reduce(v, level) if v.ndim == 3 else _means(v, block) for v in (b[0], cover, inside))
+    colours = pyramid.reduce(b[0], level)
+    covered, depth = (pyramid.block_mean(v, 1 << level) for v in (cover, inside))
     at = (np.stack(np.mgrid[:block, :block], -1) + 0.5) / block
     # Single light hairs are hair: a pixel is what it is together with its neighbours.
     guide = pyramid.u(b[1]) if len(b) > 1 else b[0]
@@ -60,8 +61,3 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared distances of all pairs."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     return np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T, 0)
-
-
-def _means(values: np.ndarray, n: int) -> np.ndarray:
-    block = len(values) // n
-    return values.reshape(n, block, n, block).mean((1, 3))

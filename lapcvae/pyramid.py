@@ -100,6 +100,12 @@ def enlarge(picture: np.ndarray, levels: int) -> np.ndarray:
     return picture
 
 
+def block_mean(values: np.ndarray, block: int) -> np.ndarray:
+    """The mean of each block of `block` x `block` values of a square, n x n -> n/block x n/block."""
+    n = values.shape[0] // block
+    return values.reshape(n, block, n, block).mean((1, 3))
+
+
 def gaussians(picture: np.ndarray, levels: int) -> list[np.ndarray]:
     """[b_0, ..., b_K] with K = `levels`."""
     b = [picture]

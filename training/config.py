@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from dataclasses import dataclass, field
@@ -193,31 +192,22 @@ def to_json(value) -> str:
 
 def model_from_json(text: str) -> Model:
     """The inverse of `to_json` for a `Model`; unknown or missing fields are an error."""
-    with _readable():
-        raw = json.loads(text)
-        levels = tuple(_level(level) for level in raw.pop("levels"))
-        return Model(levels=levels, **raw)
-
-
-def level_from_json(text: str) -> Level:
-    """The inverse of `to_json` for a `Level`, as `model_from_json`."""
-    with _readable():
-        return _level(json.loads(text))
-
-
-@contextlib.contextmanager
-def _readable():
     try:
-        yield
+        raw = json.loads(text)
+        levels = tuple(
+            Level(**{
+                **level,
+                "widths": tuple(level["widths"]),
+                "blocks": tuple(level["blocks"]),
+                "groups": tuple(Group(**group) for group in level["groups"]),
+            })
+            for level in raw.pop("levels")
+        )
+        return Model(levels=levels, **raw)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise LapcvaeError(
             f"The model's description cannot be read ({error}).", "The file is damaged or from another version."
         ) from error
-
-
-def _level(raw: dict) -> Level:
-    groups = tuple(Group(**group) for group in raw["groups"])
-    return Level(**{**raw, "widths": tuple(raw["widths"]), "blocks": tuple(raw["blocks"]), "groups": groups})
 
 
 def grid(channels: int, stride: int) -> Group:
