@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bundle, compose, edit, fit, pyramid
+from . import bundle, compose, edit, fit, masks, pyramid
 from .canvas import Canvas
 from .compose import checked, from_array, to_array
 from .engine import CPU, Engine
@@ -323,7 +323,7 @@ def show(b_j: np.ndarray, j: int, style: str, frame: Frame, box: Box, size: int)
     return np.clip(np.dstack([shown, alpha]), 0, 1)
 
 
-def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.EncodedPhoto) -> edit.Paint:
+def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.EncodedPhoto) -> masks.Paint:
     """What was painted, as changes of cells of the painted level."""
     box = request.frame.bounds()
     rgba = checked(host.pixels("painting", box), box, 4)
@@ -332,7 +332,7 @@ def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.E
     return _read_coarse(engine, host, request, rgba, box, encoded)
 
 
-def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box, encoded) -> edit.Paint:
+def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: Box, encoded) -> masks.Paint:
     """Colour over the photo, alpha being the mask: x_j is the coarse image of the photo with the strokes on it."""
     size, frame = engine.bundle.size, request.frame
     planes = np.zeros((box.height, box.width, 4), np.float32)
@@ -342,14 +342,14 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
         planes[part] = np.concatenate([values[:, :, :3] * alpha, alpha], axis=2)
     fine = compose.warp_down(planes, box, frame, size)
     cover = fine[:, :, 3]
-    level = request.level or edit.coarsest_fitting_level(cover, engine.bundle.K)
+    level = request.level or masks.coarsest_fitting_level(cover, engine.bundle.K)
     difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
     return _paint(level, difference, np.zeros_like(cover), cover, cover)
 
 
 def _read_coarse(
     engine: Engine, host: Host, request: EditRequest, rgba: np.ndarray, box: Box, encoded: edit.EncodedPhoto
-) -> edit.Paint:
+) -> masks.Paint:
     """What differs from the coarse picture that was shown; made transparent means "invent freely here"."""
     size, frame, painting = engine.bundle.size, request.frame, request.painting
     b_j = from_array(painting.b_j)
@@ -385,7 +385,7 @@ def _read_coarse(
         fit.require_painting(now_cells, shown_cells, encoded.b[level], painting.doubtful)
     fine = compose.warp_down(planes, box, frame, size)
     seen = shown_square(b_j, level, painting.style)
-    opaque = np.maximum(edit.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
+    opaque = np.maximum(masks.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
     paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque)
     covered = pyramid.reduce((opaque * np.minimum(fine[:, :, 4], 1))[:, :, None], level)
     return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))
@@ -454,11 +454,11 @@ def shown_picture(b_j: bytes, level: int, style: str, frame: Frame, box: Box, si
 
 def _paint(
     level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray, opaque: np.ndarray
-) -> edit.Paint:
+) -> masks.Paint:
     """From model pixels (S x S ...) to the cells of the level."""
     # Averages of nothing painted are 0 up to rounding; anything else is at least a hair's breadth of paint.
     cover = np.where(cover > 1e-4, cover, 0).astype(np.float32)
     n = cover.shape[0] >> level
     change = pyramid.reduce(np.where(cover[:, :, None] > 0, difference, 0).astype(np.float32), level)
     cells = erased.reshape(n, 1 << level, n, 1 << level).mean((1, 3))
-    return edit.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque)
+    return masks.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import bundle, edit, noise, pyramid, service
+from lapcvae import bundle, edit, masks, noise, pyramid, service
 from lapcvae.engine import Engine
 from lapcvae.host import FileHost, blend, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
@@ -175,7 +175,7 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
     cover = np.zeros((64, 64), np.float32)
     cover[16:40, 24:56] = 1
     change = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15), level)
-    paint = edit.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, cover)
+    paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, cover)
     plan = edit.make_plan(engine, encoded, paint, realism=0.0, temperature=1.0, grow=1.0, seed=1)
     wanted = encoded.b[level] + change
     for index in range(3):
@@ -191,7 +191,7 @@ def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: 
     cover = np.zeros((64, 64), np.float32)
     cover[16:48, 16:48] = 1
     change = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15), level)
-    paint = edit.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, np.float32(opaque) * cover)
+    paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, np.float32(opaque) * cover)
     return edit.make_plan(
         engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
     )  # fmt: skip
@@ -358,7 +358,7 @@ def test_strokes_choose_the_coarsest_level_at_which_they_cover_two_cells():
     def level(width: int) -> int:
         cover = np.zeros((64, 64), np.float32)
         cover[30 : 30 + width, 5:60] = 1
-        return edit.coarsest_fitting_level(cover, 3)
+        return masks.coarsest_fitting_level(cover, 3)
 
     assert [level(w) for w in (1, 2, 4, 8, 16, 24)] == [1, 1, 1, 2, 3, 3]
 
@@ -371,8 +371,8 @@ def test_distance_is_the_distance():
     points = np.argwhere(mask)
     y, x = np.mgrid[:24, :24]
     wanted = np.min([np.hypot(y - py, x - px) for py, px in points], axis=0)
-    np.testing.assert_allclose(edit.distance(mask), wanted, atol=1e-5)
-    assert edit.distance(np.zeros((8, 8), bool)).min() >= 9999
+    np.testing.assert_allclose(masks.distance(mask), wanted, atol=1e-5)
+    assert masks.distance(np.zeros((8, 8), bool)).min() >= 9999
 
 
 def test_inverse_normal_cdf_against_known_quantiles():
@@ -401,7 +401,7 @@ def test_opacity_of_paint_is_how_much_of_the_structure_it_takes_away(alpha):
     tint = np.array([0.05, -0.1, 0.2], np.float32)
     # Alpha 0: a tint alone, which keeps all structure.
     change = (alpha * (np.float32(0.4) - shown) + (alpha == 0) * tint) * cover[:, :, None]
-    found = edit.opacity(change, shown, cover, 8)
+    found = masks.opacity(change, shown, cover, 8)
     assert (found[cover == 0] == 0).all()
     # The part of the variance that counts as flat is a few hundredths.
     assert np.abs(np.median(found[cover > 0]) - alpha) < 0.05

@@ -11,7 +11,7 @@ import pytest
 import toy
 
 from lapcvae import bundle as bundles
-from lapcvae import edit, pyramid
+from lapcvae import edit, masks, pyramid
 from lapcvae.engine import Engine
 
 torch = pytest.importorskip("torch")
@@ -227,7 +227,7 @@ def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, str
     n, colour = 64 >> level, np.float32([0.2, -0.1, 0.1])
     inside = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2), level)
     gone = inside[:, :, 0] if erased else np.zeros((n, n), np.float32)
-    paint = edit.Paint(level, np.float32(not erased) * inside * colour, gone, cover, np.float32(opaque) * cover)
+    paint = masks.Paint(level, np.float32(not erased) * inside * colour, gone, cover, np.float32(opaque) * cover)
     return edit.make_plan(
         engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
     )  # fmt: skip
@@ -270,7 +270,7 @@ def test_a_tint_keeps_what_the_photo_shows(engine):
 
 
 def test_all_of_the_photos_structure_leaves_nothing_to_interpret(engine, monkeypatch):
-    monkeypatch.setattr(edit.meaning, "meant", lambda b, cover, inside, wanted: np.ones_like(cover))
+    monkeypatch.setattr(masks.meaning, "meant", lambda b, cover, inside, wanted: np.ones_like(cover))
     plan = plan_of(engine, 2, 0.5, structure=1.0)
     a, b = (edit.variant(plan, i) for i in range(2))
     assert np.abs(a - b).max() * 255 < 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lapcvae import noise, pyramid
-from lapcvae.edit import distance
+from lapcvae.masks import distance
 from lapcvae.meant import meant
 
 SIZE, LEVELS = 128, 3

@@ -193,7 +193,7 @@ def _distance(region: torch.Tensor, most: int) -> torch.Tensor:
 
 
 def _rim(region: torch.Tensor, width: torch.Tensor) -> torch.Tensor:
-    """1 on the region, falling smoothly over `width` (shares of the side) around it, as `lapcvae.edit.make_masks` has it."""
+    """1 on the region, falling smoothly over `width` (shares of the side) around it, as `lapcvae.masks` has it."""
     n = region.shape[-1]
     t = (1 - _distance(region, 8) / (width * n).clamp_min(1)).clamp(0, 1)
     return t * t * (3 - 2 * t)
