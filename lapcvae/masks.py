@@ -20,6 +20,8 @@ FLAT = 0.006**2
 DOUBTED = 0.7
 # What is decoded around the part that counts, in steps of the level's graphs: nearly all that they look at.
 MARGIN = 4
+# Share of a cell that is painted below which it says nothing of the paint.
+THIN = 0.02
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,10 @@ def on_what_is_meant(masks: Masks, b: list[np.ndarray], paint: Paint, share: flo
     """Less of it where opaque paint went beyond what it is meant for (`lapcvae.meant`)."""
     inside = distance(np.pad(paint.cover <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
     block = 1 << paint.level
-    opaque = opaque_around(paint, paint.level, masks.m).repeat(block, 0).repeat(block, 1)
+    # Against its thinness: thin paint runs over things as opaque paint does, only a tint of the picture itself does not.
+    painted, reached = cell_means(paint.cover, paint.level), cell_means(masks.m, paint.level) > 0
+    opaque = cell_means(paint.opaque, paint.level) / np.maximum(painted, THIN) * (painted > THIN)
+    opaque = np.minimum(spread(opaque, reached), 1).repeat(block, 0).repeat(block, 1)
     not_meant = 1 - meaning.meant(b, paint.cover, inside, masks.m > 0)
     # Not along single pixels: over a third of a cell.
     left = share * opaque * _softened(not_meant, max(1, block // 6))
