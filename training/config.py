@@ -154,6 +154,8 @@ class Augmentation:
     brightness: float = 0.15
     contrast: float = 0.25
     colour: float = 0.08
+    # Share of the pictures on which glasses are drawn (`training.objects`): for faces, with the eyes where FACE_EYES says.
+    glasses: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,8 @@ def paper(size: int = 128, levels: int = 4, latents: int = 64) -> Model:
     )
 
 
+# Where the eyes of faces are: their height, and how far apart they are.
+FACE_EYES = (0.464, 0.252)
 # Both eyes and the mouth of faces as the training pictures have them.
 FACE_PARTS = ((0.25, 0.375, 0.75, 0.5625), (0.3125, 0.625, 0.6875, 0.8125))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from . import pyramid
+from . import draws, pyramid
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Painted:
 
 
 def _uniform(shape, low: float, high: float, generator: torch.Generator, device) -> torch.Tensor:
-    return (low + (high - low) * torch.rand(shape, generator=generator)).to(device)
+    return draws.uniform(shape, generator, low, high).to(device)
 
 
 def capsules(batch: int, n: int, generator: torch.Generator, device) -> torch.Tensor:
@@ -67,7 +67,7 @@ def paint(clean: torch.Tensor, generator: torch.Generator, strokes: int = 3) -> 
     blurred = pyramid.u(pyramid.d(picture))
     blur = scale * _uniform((batch, 1, 1, 1), 0, 1, generator, device)
     picture = picture + blur * (blurred - picture)
-    noise = torch.randn(picture.shape, generator=generator).to(device)
+    noise = draws.normal(picture.shape, generator).to(device)
     picture = picture + 0.06 * scale * noise * _uniform((batch, 1, 1, 1), 0, 1, generator, device)
     return Painted(picture, mask, strength)
 
@@ -77,10 +77,10 @@ def _stroke_colour(clean: torch.Tensor, cover: torch.Tensor, generator: torch.Ge
     batch, _, n, _ = clean.shape
     device = clean.device
     reach = torch.nn.functional.max_pool2d(cover, 5, stride=1, padding=2)
-    meant = _mean_under(clean, cover) + 0.05 * torch.randn((batch, 3, 1, 1), generator=generator).to(device)
+    meant = _mean_under(clean, cover) + 0.05 * draws.normal((batch, 3, 1, 1), generator).to(device)
     # As if something had been wiped away (or erased and filled from around it).
     wiped = _mean_under(clean, (reach - cover).clamp_min(0))
-    place = torch.randint(0, n * n, (batch, 1, 1), generator=generator).to(device)
+    place = draws.integers(n * n, (batch, 1, 1), generator).to(device)
     elsewhere = clean.flatten(2).gather(2, place.expand(-1, 3, -1))[..., None]
     anything = _uniform((batch, 3, 1, 1), 0, 1, generator, device)
     kind = _uniform((batch, 1, 1, 1), 0, 1, generator, device)

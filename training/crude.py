@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from . import pyramid
+from . import draws, pyramid
 from .corrupt import capsules
 
 # Tones of one painting, at most.
@@ -44,10 +44,10 @@ class Brush:
 
     def uniform(self, low: float = 0.0, high: float = 1.0, channels: int = 1) -> torch.Tensor:
         """N x channels x 1 x 1."""
-        return low + (high - low) * torch.rand((self.count, channels, 1, 1), generator=self.generator)
+        return draws.uniform((self.count, channels, 1, 1), self.generator, low, high)
 
     def normal(self, channels: int = 3) -> torch.Tensor:
-        return torch.randn((self.count, channels, 1, 1), generator=self.generator)
+        return draws.normal((self.count, channels, 1, 1), self.generator)
 
     def chance(self, share: float) -> torch.Tensor:
         """N x 1 x 1 x 1, bool."""
@@ -55,19 +55,19 @@ class Brush:
 
     def smooth(self, cells: int, channels: int) -> torch.Tensor:
         """Smooth noise, N x channels x n x n, of about unit size."""
-        noise = torch.randn((self.count, channels, cells, cells), generator=self.generator)
+        noise = draws.normal((self.count, channels, cells, cells), self.generator)
         return F.interpolate(noise, size=(self.n, self.n), mode="bicubic", align_corners=False)
 
     def strokes(self, most: int) -> torch.Tensor:
-        cover = torch.zeros((self.count, 1, self.n, self.n))
+        cover = torch.zeros((self.count, 1, self.n, self.n), device=self.generator.device)
         for i in range(most):
-            stroke = capsules(self.count, self.n, self.generator, "cpu")
+            stroke = capsules(self.count, self.n, self.generator, self.generator.device)
             cover = torch.maximum(cover, stroke * (self.chance(0.6) if i else 1))
         return cover
 
 
 def paint(clean: torch.Tensor, generator: torch.Generator) -> Crude:
-    """`clean`: N x 3 x n x n in [0, 1], on the CPU; n: a power of two, 32 or more."""
+    """`clean`: N x 3 x n x n in [0, 1], where the generator is; n: a power of two, 32 or more."""
     count, _, n, _ = clean.shape
     brush = Brush(count, n, generator)
     crudeness = brush.uniform()
@@ -80,7 +80,7 @@ def paint(clean: torch.Tensor, generator: torch.Generator) -> Crude:
     picture = picture + under * ((brush.uniform(channels=3) ** 1.5 * texture).clamp(0, 1) - picture)
     opacity = torch.where(brush.chance(0.6), 1.0, brush.uniform(0.85, 1))
     picture = picture + region * opacity * (tones - picture)
-    levels = torch.randint(0, 3, (count,), generator=generator)
+    levels = draws.integers(3, (count,), generator)
     cell = (2.0**levels)[:, None, None, None]
     picture, mask = _in_cells(picture, levels), _rim(region, cell * brush.uniform(0.5, 1.5) / n)
     rubbed = brush.chance(RUBBED_OUT)
@@ -105,18 +105,18 @@ def _alike(clean: torch.Tensor, brush: Brush) -> torch.Tensor:
     """Around a place, what has its colour: as people paint over hair, lips, a beard, a background."""
     n = brush.n
     blurred = _blurred(clean, 3)
-    place = torch.randint(0, n * n, (brush.count, 1, 1), generator=brush.generator)
+    place = draws.integers(n * n, (brush.count, 1, 1), brush.generator)
     colour = blurred.flatten(2).gather(2, place.expand(-1, 3, -1))[..., None]
     near = ((blurred - colour).square().mean(1, keepdim=True).sqrt() / brush.uniform(0.05, 0.2)) < 1
-    y, x = _coordinates(n)
+    y, x = _coordinates(n, clean.device)
     distance = torch.hypot(x - ((place[..., None] % n) + 0.5) / n, y - ((place[..., None] // n) + 0.5) / n)
     reach = distance < brush.uniform(0.15, 0.7) * (1 + 0.2 * brush.smooth(4, 1))
     return (_blurred((near & reach).float(), 5) > brush.uniform(0.25, 0.6)).float()
 
 
-def _coordinates(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _coordinates(n: int, device) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows and columns of pixel centres in 0..1, n x n each."""
-    centre = (torch.arange(n) + 0.5) / n
+    centre = (torch.arange(n, device=device) + 0.5) / n
     return torch.meshgrid(centre, centre, indexing="ij")
 
 
@@ -127,7 +127,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
     number = (2 + (TONES - 2) * brush.uniform() ** (1 + 3 * crudeness)).round()
     # What a distance of the picture's side weighs, against colour.
     scale = torch.exp(brush.uniform(-1.5, 1.2))
-    y, x = _coordinates(n)
+    y, x = _coordinates(n, clean.device)
     place = torch.stack([y, x]).expand(count, -1, -1, -1) * scale
     features = torch.cat([_blurred(clean, 3), place], 1).flatten(2).transpose(1, 2)
     weight = (region + 1e-3).flatten(1)
@@ -135,7 +135,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
     standing_out = (clean - _blurred(clean, 9)).abs().mean(1, keepdim=True)
     chosen = torch.multinomial(((region + 1e-3) * (standing_out + 0.02)).flatten(1), TONES, generator=brush.generator)
     centres = features.gather(1, chosen[..., None].expand(-1, -1, features.shape[2]))
-    unused = (torch.arange(TONES)[None] >= number.flatten()[:, None])[:, None, :]
+    unused = (torch.arange(TONES, device=clean.device)[None] >= number.flatten()[:, None])[:, None, :]
     colours = clean.flatten(2).transpose(1, 2)
     for _ in range(ROUNDS):
         nearest = (torch.cdist(features, centres) + 1e3 * unused).argmin(2)
@@ -143,7 +143,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
         total = member.sum(1)[..., None].clamp_min(1e-6)
         centres = member.transpose(1, 2) @ features / total
     flat = member.transpose(1, 2) @ colours / total
-    off = torch.randn((count, TONES, 3), generator=brush.generator) * (0.005 + 0.035 * crudeness[:, :, 0])
+    off = draws.normal((count, TONES, 3), brush.generator) * (0.005 + 0.035 * crudeness[:, :, 0])
     off = off + (brush.normal() * 0.03 * brush.uniform()).flatten(2).transpose(1, 2)
     tones = (flat + off).gather(1, nearest[..., None].expand(-1, -1, 3)).transpose(1, 2).unflatten(2, (n, n))
     # Some shading is often kept.
@@ -162,7 +162,7 @@ def _thinned(picture: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
 
 
 def _displaced(picture: torch.Tensor, crudeness: torch.Tensor, brush: Brush) -> torch.Tensor:
-    y, x = _coordinates(brush.n)
+    y, x = _coordinates(brush.n, picture.device)
     by = crudeness * DISPLACED * (0.5 * brush.normal(2) + 0.6 * brush.smooth(6, 2))
     at = torch.stack([2 * x - 1, 2 * y - 1], -1) + 2 * by.permute(0, 2, 3, 1)
     return F.grid_sample(picture, at, mode="bilinear", padding_mode="border", align_corners=False)

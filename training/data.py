@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 
 from lapcvae.protocol.errors import LapcvaeError
 
+from . import draws, objects
 from .config import Augmentation
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -98,13 +99,40 @@ def square(data: bytes, side: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pictures:
-    """`array`: N x side x side x 3 uint8 (a memory map)."""
+    """`array`: N x side x side x 3 uint8, a memory map, or a tensor on a GPU."""
 
-    array: np.ndarray
+    array: np.ndarray | torch.Tensor
     skipped: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.array)
+
+    def on(self, device: str) -> Pictures:
+        """The same, in a GPU's memory if that is where they are wanted."""
+        if torch.device(device).type == "cpu":
+            return self
+        return Pictures(torch.from_numpy(np.array(self.array)).to(device), self.skipped)
+
+    def __getitem__(self, index) -> torch.Tensor:
+        """Some of them, N x 3 x side x side in [0, 1]; `index`: numbers or a tensor of them."""
+        if torch.is_tensor(self.array):
+            raw = self.array[torch.as_tensor(index, device=self.array.device)]
+        else:
+            raw = torch.from_numpy(np.stack([self.array[int(i)] for i in index]))
+        return raw.permute(0, 3, 1, 2).float().div_(255)
+
+
+def array_of(folder: Path, side: int) -> Path:
+    """Where a folder holds all of its pictures in one array (`python -m training faces --arrays`): the first 5% are its
+    test pictures, the next 5% those for validation."""
+    return folder / f"pictures-{side}.npy"
+
+
+def _part_of_array(path: Path, split: str) -> Pictures:
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    held = len(array) // 20
+    part = {"test": slice(held), "val": slice(held, 2 * held), "train": slice(2 * held, None), "all": slice(None)}[split]
+    return Pictures(array[part], ())
 
 
 def load(path: Path, split: str, side: int, cache: Path, say=print, needed: bool = True) -> Pictures:
@@ -112,6 +140,8 @@ def load(path: Path, split: str, side: int, cache: Path, say=print, needed: bool
 
     That there are none is an error where they are `needed`.
     """
+    if array_of(path, side).is_file():
+        return _part_of_array(array_of(path, side), split)
     stamp = _stamp(path, split, side)
     array_file, info_file = cache / f"{split}-{side}-{stamp}.npy", cache / f"{split}-{side}-{stamp}.json"
     if not info_file.exists():
@@ -153,19 +183,19 @@ def _build(path: Path, split: str, side: int, array_file: Path, info_file: Path,
     say(f"{len(squares)} pictures, {len(skipped)} skipped.")
 
 
-def generator_for(seed: int, step: int, stream: int) -> torch.Generator:
+def generator_for(seed: int, step: int, stream: int, device: str = "cpu") -> torch.Generator:
     """Randomness as a function of (seed, step, stream) alone: what makes a resumed run equal an uninterrupted one."""
     digest = hashlib.sha256(f"{seed}/{step}/{stream}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def batch(
     pictures: Pictures, size: int, count: int, augmentation: Augmentation, generator: torch.Generator
 ) -> torch.Tensor:
-    """`count` augmented pictures, N x 3 x size x size in [0, 1]. The stored side is `size` or 2 * `size`."""
-    index = torch.randint(0, len(pictures), (count,), generator=generator)
-    raw = torch.from_numpy(np.stack([pictures.array[int(i)] for i in index]))
-    x = raw.permute(0, 3, 1, 2).float().div_(255)
+    """`count` augmented pictures, N x 3 x size x size in [0, 1], where the generator is. The stored side is `size` or
+    2 * `size`."""
+    x = pictures[draws.integers(len(pictures), (count,), generator)].to(generator.device)
+    x = objects.put_on(x, augmentation.glasses, generator)
     x = _move(x, augmentation, generator)
     if x.shape[-1] != size:
         x = F.avg_pool2d(x, x.shape[-1] // size)
@@ -173,14 +203,14 @@ def batch(
 
 
 def _symmetric(count: int, reach: float, generator: torch.Generator) -> torch.Tensor:
-    return (2 * torch.rand(count, generator=generator) - 1) * reach
+    return draws.uniform(count, generator, -reach, reach)
 
 
 def _move(x: torch.Tensor, a: Augmentation, generator: torch.Generator) -> torch.Tensor:
     count = len(x)
     angle = torch.deg2rad(_symmetric(count, a.turn, generator))
     scale = torch.exp(_symmetric(count, a.scale, generator))
-    flip = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0) if a.flip else torch.ones(count)
+    flip = torch.where(draws.uniform(count, generator) < (0.5 if a.flip else 0), -1.0, 1.0)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     # A shift in [-1, 1] coordinates is twice the share of the side.
     dx, dy = 2 * _symmetric(count, a.shift, generator), 2 * _symmetric(count, a.shift, generator)
@@ -200,6 +230,5 @@ def _recolour(x: torch.Tensor, a: Augmentation, generator: torch.Generator) -> t
 
 def plain(pictures: Pictures, size: int, indices) -> torch.Tensor:
     """Pictures as they are, for evaluation and sheets: N x 3 x size x size in [0, 1]."""
-    raw = torch.from_numpy(np.stack([pictures.array[i] for i in indices]))
-    x = raw.permute(0, 3, 1, 2).float().div_(255)
+    x = pictures[indices]
     return F.avg_pool2d(x, x.shape[-1] // size) if x.shape[-1] != size else x

@@ -20,7 +20,7 @@ from torch import nn
 
 from lapcvae.noise import level_temperature
 
-from . import config, pyramid
+from . import config, draws, pyramid
 
 LOG_SIGMA_LIMIT = 5.0
 
@@ -402,7 +402,7 @@ class LapCVAE(nn.Module):
         """`side`: of the level's pictures, if they are crops."""
         device = self.sigma2.device
         return [
-            torch.randn((batch, *shape), generator=generator).to(device) for shape in self.latent_shapes(k, side)
+            draws.normal((batch, *shape), generator).to(device) for shape in self.latent_shapes(k, side)
         ]
 
     def planes(self, k: int, batch: int, value: float = 0.0) -> torch.Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from . import corrupt, crude, pyramid
+from . import corrupt, crude, draws, pyramid
 from .config import Mix, crop_step
 from .energy_score import log_energy_score
 from .interpreter import Interpreter, seen_of
@@ -131,12 +131,12 @@ class Step:
         """`x`: N x 3 x S x S in [0, 1]. One result per trained level."""
         K = self.net.config.K
         b = pyramid.gaussians(x, K)
-        share = torch.rand(len(x), generator=generator).to(x.device)
+        share = draws.uniform(len(x), generator).to(x.device)
         own = share < self.mix.own_chain
         crude = share >= self.mix.own_chain + self.mix.true
         results: dict[int, LevelResult] = {}
         given: Given | None = None
-        cool = bool(torch.rand((), generator=generator) < 0.5)
+        cool = bool(draws.uniform((), generator) < 0.5)
         chain = coarse = edit = None
         if self.chained:
             if cool and self.interpreter:
@@ -151,7 +151,7 @@ class Step:
             with torch.set_grad_enabled(trained):
                 result = self._coarsest(b[K], generator) if k == K else self._finer(k, b[k], given, crude, generator)
                 if chain and k < K:
-                    temperature = float(COOLEST + (1 - COOLEST) * torch.rand((), generator=generator)) if cool else 1.0
+                    temperature = float(draws.uniform((), generator, COOLEST)) if cool else 1.0
                     chain, result.drawn = self._next(k, chain, b, coarse, temperature, generator, edit)
             if trained:
                 if result.drawn and not (chain and cool):
@@ -178,7 +178,7 @@ class Step:
         """Crude paintings on the photos, as the interpreter reads them."""
         K, size = self.net.config.K, self.interpreter.size
         i = next(k for k in range(K) if b[k].shape[-1] == size)
-        painted = crude.paint(b[i].cpu(), generator)
+        painted = crude.paint(b[i].to(generator.device), generator)
         seen = [part.to(b[i].device) for part in seen_of(painted)]
         return Edit(pyramid.reduce(self.interpreter(*seen).clamp(0, 1), K - i), seen[1])
 
@@ -215,7 +215,7 @@ class Step:
         if not len(chosen):
             return x_0.new_zeros(())
         part = min(PERCEPTUAL_CROP, x.shape[-1])
-        top, left = torch.randint(0, x.shape[-1] - part + 1, (2,), generator=generator).tolist()
+        top, left = draws.integers(x.shape[-1] - part + 1, (2,), generator).tolist()
         made, wanted = (v[chosen, :, top : top + part, left : left + part] for v in (x_0, x))
         with torch.no_grad():
             features = self.lpips.features(wanted)
@@ -224,13 +224,16 @@ class Step:
     def _cropped(self, k: int, b: list[torch.Tensor], given: Given, chain: Given | None, generator):
         """Levels 0 to k and what level k is decoded on (`given` and `chain`), in another window of each picture."""
         side, step = b[k].shape[-1], crop_step(self.net.config, k)
-        corners = step * torch.randint(0, (side - self.crop) // step + 1, (len(b[k]), 2), generator=generator)
+        corners = step * draws.integers((side - self.crop) // step + 1, (len(b[k]), 2), generator).to(b[k].device)
 
         def cut(pictures, scale=1.0):
-            size = int(self.crop * scale)
             # Two samples a picture lie in its window.
-            places = [(int(y * scale), int(x * scale)) for y, x in corners.tolist()] * (len(pictures) // len(corners))
-            return torch.stack([p[:, y : y + size, x : x + size] for p, (y, x) in zip(pictures, places)])
+            places = (corners * scale).long().repeat(len(pictures) // len(corners), 1)
+            within = torch.arange(int(self.crop * scale), device=pictures.device)
+            rows, columns = (places[:, i, None] + within for i in (0, 1))
+            one = torch.arange(len(pictures), device=pictures.device)
+            cells = pictures[one[:, None, None], :, rows[:, :, None], columns[:, None, :]]
+            return cells.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
         def window(given):
             trust = None if given.trust is None else cut(given.trust)
@@ -245,7 +248,7 @@ class Step:
         K, net = self.net.config.K, self.net
         if net.config.trust:
             painted = corrupt.paint(b_K, generator)
-            keep = (torch.rand((len(b_K), 1, 1, 1), generator=generator) < 0.5).to(b_K.device)
+            keep = (draws.uniform((len(b_K), 1, 1, 1), generator) < 0.5).to(b_K.device)
             seen = torch.where(keep, b_K, painted.picture)
             off = torch.zeros_like(painted.mask)
             posterior = net.encode(
@@ -281,7 +284,7 @@ class Step:
         """Level k+1's, but a learned null for some."""
         if not self.mix.drop_statistics:
             return given.statistics
-        drop = torch.rand((len(given.u), 1, 1, 1), generator=generator).to(given.u.device)
+        drop = draws.uniform((len(given.u), 1, 1, 1), generator).to(given.u.device)
         return torch.where(drop < self.mix.drop_statistics, self.net.decoders[k].null.float(), given.statistics)
 
     def _given(self, k: int, b_k, x_k, own, crude, above: Given | None, generator) -> Given:
