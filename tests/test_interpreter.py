@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 import small  # noqa: E402
 
 import export_onnx  # noqa: E402
-from training import checkpoint, crude, data, interpreter  # noqa: E402
+from training import checkpoint, config, crude, data, interpreter  # noqa: E402
 
 # The toy model's level 1.
 SIZE, LEVEL = 32, 1
@@ -106,8 +106,10 @@ def test_nothing_changes_where_nothing_was_painted():
     assert float((meant - picture).abs()[:, :, 8:20, 8:20].max()) > 0.01
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
-    recipe = interpreter.Run(small.folder_of(tmp_path / "pictures"), tmp_path, images=16, batch=4, size=SIZE)
+@pytest.mark.parametrize("adversarial", [0.0, 0.5])
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, adversarial):
+    recipe = interpreter.Run(small.folder_of(tmp_path / "pictures"), tmp_path, images=16, batch=4, size=SIZE,
+                             adversarial=adversarial, parts=config.FACE_PARTS)  # fmt: skip
     pictures = data.load(recipe.data, "train", 4 * SIZE, tmp_path / "cache")
     whole, first, second = (interpreter.Trainer(recipe) for _ in range(3))
     stats = [whole.train_step(pictures) for _ in range(4)]
@@ -122,8 +124,6 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
 
 
 def test_training_begins_with_the_decoder_of_that_level(tmp_path):
-    from training import config
-    from training.model import LapCVAE
 
     level = config.Level(2, interpreter.WIDTHS, interpreter.BLOCKS, (config.grid(2, 4),), gain=0.1)
     model = LapCVAE(config.Model(2 * SIZE, (level, level, config.Level(1, (8,), (1,), (config.grid(2, 1),)))))
@@ -138,7 +138,6 @@ def test_training_begins_with_the_decoder_of_that_level(tmp_path):
 
 
 def test_a_model_without_that_level_is_nothing_to_begin_with(tmp_path):
-    from training import config
     from training.model import LapCVAE
 
     checkpoint.save_weights(LapCVAE(config.paper(16, 3, 4)), tmp_path / checkpoint.WEIGHTS)

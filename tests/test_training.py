@@ -72,6 +72,8 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(folder, tmp_
     loop.train(small.run(folder, tmp_path / "parts", recipe))
     whole, parts = (_flat(checkpoint.load_state(tmp_path / n / checkpoint.STATE)) for n in ("whole", "parts"))
     assert whole["/step"] == 6 and whole.keys() == parts.keys()
+    # How long each took is another matter.
+    assert min(state.pop("/seconds") for state in (whole, parts)) > 0
     for name, value in whole.items():
         same = torch.equal(value, parts[name]) if isinstance(value, torch.Tensor) else value == parts[name]
         assert same, name
@@ -160,10 +162,24 @@ def test_a_folder_without_held_out_pictures_can_be_trained_on(tmp_path):
 
 def test_the_learning_rate_warms_up_and_falls_to_a_twentieth():
     o = config.Optimisation(images=1000, batch=10, learning_rate=1.0, warm_up_images=100, decay=0.5)
-    rates = [loop.learning_rate(o, images) for images in range(0, 1001, 10)]
+    rates = [loop.learning_rate(o, images, images / o.images) for images in range(0, 1001, 10)]
     assert rates[0] == pytest.approx(0.1) and rates[9:51] == pytest.approx([1.0] * 42)
     assert rates[75] == pytest.approx(0.5) and rates[-1] == pytest.approx(0.05)
     assert all(a >= b for a, b in zip(rates[9:], rates[10:]))
+
+
+def test_a_run_ends_with_its_time_and_its_rate_falls_by_then(folder, tmp_path):
+    o = dataclasses.replace(small.preset(steps=10**6).optimisation, minutes=0.05, learning_rate=1.0, warm_up_images=0)
+    run = small.run(folder, tmp_path / "run", dataclasses.replace(small.preset(), optimisation=o))
+    loop.train(run)
+    state = checkpoint.load_state(tmp_path / "run" / checkpoint.STATE)
+    assert 3 <= state["seconds"] < 30 and 1 <= state["step"] < 10**6
+    trainer = loop.Trainer(run)
+    trainer.restore(state)
+    assert trainer.share == 1 and loop.learning_rate(o, trainer.images, trainer.share) == pytest.approx(0.05)
+    # At its end it stays there.
+    loop.train(run)
+    assert checkpoint.load_state(tmp_path / "run" / checkpoint.STATE)["step"] == state["step"]
 
 
 def test_a_run_of_another_model_is_refused(folder, tmp_path):

@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         " level 1: runs/a:0=1); repeatable",
     )  # fmt: skip
     train.add_argument("--images", type=int, help="how many pictures to see")
+    train.add_argument("--minutes", type=float, help="how long to go on at most, whatever the number of pictures")
     train.add_argument("--batch", type=int)
     train.add_argument("--learning-rate", type=float)
     train.add_argument("--decay", type=float, help="share of the run in which the learning rate falls")
@@ -48,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--adversarial", type=float, help="weight of the discriminators of samples")
     train.add_argument("--whole-chain", action="store_true", default=None,
                        help="draw those samples down the whole chain, from the coarsest level on")  # fmt: skip
-    train.add_argument("--interpreter", type=Path, help="a run or bundle: some of these samples are edits, of what it reads")
+    train.add_argument("--interpreter", type=Path,
+                       help="a run (it may be going on) or bundle: some of these samples are edits, of what it reads")  # fmt: skip
+    train.add_argument("--glasses", type=float, help="share of the pictures, aligned faces, on which glasses are drawn")
     train.add_argument("--kl-warm-up", type=int, help="over how many images the KL's weight rises; 0: none")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--threads", type=int, default=0, help="0: all")
@@ -99,12 +102,15 @@ def _changed(preset, args: argparse.Namespace):
     levels = tuple(int(k) for k in args.levels.split(",")) if args.levels else None
     preset = loop.override(
         preset, images=args.images, batch=args.batch, learning_rate=args.learning_rate, decay=args.decay,
-        only_levels=levels, perceptual=args.perceptual, kl_warm_up_images=args.kl_warm_up,
+        only_levels=levels, minutes=args.minutes, perceptual=args.perceptual, kl_warm_up_images=args.kl_warm_up,
         calibration=args.calibration, adversarial=args.adversarial, whole_chain=args.whole_chain,
     )  # fmt: skip
     if args.own_chain is not None:
         mix = dataclasses.replace(preset.mix, own_chain=args.own_chain, true=max(0.0, 0.8 - args.own_chain))
         preset = dataclasses.replace(preset, mix=mix)
+    if args.glasses is not None:
+        augmentation = dataclasses.replace(preset.augmentation, glasses=args.glasses)
+        preset = dataclasses.replace(preset, augmentation=augmentation)
     if args.lambdas:
         values = [float(v) for v in args.lambdas.split(",")]
         if len(values) != len(preset.model.levels):

@@ -87,6 +87,10 @@ def judging(judge: Judge, samples: torch.Tensor, truth: torch.Tensor) -> torch.T
     return _mean(true) + _mean(made)
 
 
+def optimizer_of(judges: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(judges.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), weight_decay=0, fused=True)
+
+
 class Adversary:
     """The discriminators of the trained levels and their optimizer. `crop`, `parts`: as in `config.Optimisation`."""
 
@@ -99,7 +103,7 @@ class Adversary:
             if k < net.config.K:
                 self.judges[str(k)] = Judge(side if whole else crop, net.config.levels[k].gain, parts if whole else ())
         self.judges.to(device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(self.judges.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), weight_decay=0)
+        self.optimizer = optimizer_of(self.judges)
 
     def fooling(self, k: int, samples: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         """The decoder's adversarial loss, weighted against `other`, the level's remaining loss."""

@@ -110,6 +110,8 @@ class Optimisation:
     """Counted in images, so that the batch size can change between machines."""
 
     images: int = 1_000_000
+    # The run ends after this long, and its learning rate falls in time for it; 0: when the images are seen.
+    minutes: float = 0.0
     batch: int = 32
     learning_rate: float = 6e-4
     warm_up_images: int = 5_000

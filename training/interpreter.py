@@ -4,7 +4,8 @@ The levels of the pyramid make a coarse picture sharp, and believe it. What peop
 few tones, in about the right places, with rims of what was there before. So before they draw, a network that sees the
 picture around the painting as it is, the painting, where it counts and how crude it is says what coarse picture is meant. It
 is a regression, trained on paintings made from clean pictures (`training.crude`): at 16 pixels there is little to choose,
-and what is finer the levels draw.
+and what is finer the levels draw. Where there is something to choose, a discriminator of what it reads, at JUDGED pixels,
+keeps it from the mean of all choices: eyes that are half closed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import checkpoint, config, crude, data, pyramid, sheets
+from . import adversary, checkpoint, config, crude, data, pyramid, sheets
 from .model import Trunk, blocks
 from .stop import Stop
 
@@ -49,6 +50,10 @@ GAIN = 0.5
 # Mean squared error of a picture below which there is nothing more to gain (a grey level).
 LEAST_ERROR = 1.5e-5
 SHOWN, MEASURED = 12, 600
+# What is finer than this the levels draw anew.
+JUDGED = 32
+# Typical size of what a picture of JUDGED pixels has that half as many do not show.
+JUDGED_GAIN = 0.11
 
 
 class Attention(nn.Module):
@@ -130,6 +135,8 @@ class Run:
     data: Path
     out: Path
     images: int = 200_000
+    # The run ends after this long, and its learning rate falls in time for it; 0: when the images are seen.
+    minutes: float = 0.0
     batch: int = 16
     learning_rate: float = 1e-3
     decay: float = 0.4
@@ -141,13 +148,17 @@ class Run:
     sheet_minutes: float = 15.0
     augmentation: config.Augmentation = config.Augmentation()
     size: int = SIZE
+    # Share of the gradient that the discriminator has, against the errors; 0: none.
+    adversarial: float = 0.0
+    # As in `config.Optimisation`.
+    parts: tuple[tuple[float, float, float, float], ...] = ()
 
 
 class Trainer:
     """Holds what changes during a run; `state()` and `restore()` are all of it."""
 
     def __init__(self, run: Run):
-        self.run, self.step = run, 0
+        self.run, self.step, self.seconds = run, 0, 0.0
         # The next step's pictures are made while this one is learnt from.
         self.pool, self.ahead = ThreadPoolExecutor(1), None
         torch.manual_seed(run.seed)
@@ -157,10 +168,20 @@ class Trainer:
         self.net = net.to(run.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+        self.judge = None
+        if run.adversarial:
+            self.judge = adversary.Judge(JUDGED, JUDGED_GAIN, run.parts).to(run.device, memory_format=torch.channels_last)
+            self.judging = adversary.optimizer_of(self.judge)
 
     @property
     def images(self) -> int:
         return self.step * self.run.batch
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        run = self.run
+        return min(1.0, max(self.images / run.images, self.seconds / (60 * run.minutes) if run.minutes else 0))
 
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
@@ -168,30 +189,42 @@ class Trainer:
         self._set_rate()
         clean, seen = (self.ahead or self.pool.submit(self._batch, pictures, self.step)).result()
         self.ahead = self.pool.submit(self._batch, pictures, self.step + 1)
-        clean, *seen = (part.to(run.device) for part in (clean, *seen))
         with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16):
-            found = errors(self.net(*seen), clean)
-        # The logarithm: every picture and size counts by itself. A pair of eyes is small beside a rubbed-out half.
-        loss = torch.stack([torch.log(error + LEAST_ERROR) for error in found]).mean()
+            made = self.net(*seen)
+            found = errors(made, clean)
+            # The logarithm: every picture and size counts by itself. A pair of eyes is small beside a rubbed-out half.
+            loss = torch.stack([torch.log(error + LEAST_ERROR) for error in found]).mean()
+            if self.judge:
+                shown, truth = (pyramid.reduce(v, (v.shape[-1] // JUDGED).bit_length() - 1) for v in (made, clean))
+                loss = loss + adversary.fooling(self.judge, shown, loss, self.net.last.weight, run.adversarial)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
+        judged = self._learn_to_judge(shown, truth) if self.judge else {}
         self.step += 1
         sizes = [self.net.size >> i for i in range(OCTAVES)]
         rms = {f"rms_{n}": 255 * float(error.detach().mean()) ** 0.5 for n, error in zip(sizes, found)}
-        return {"loss": float(loss.detach()), "gradient": float(norm), "images": self.images} | rms
+        return {"loss": float(loss.detach()), "gradient": float(norm), "images": self.images} | rms | judged
+
+    def _learn_to_judge(self, shown: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+        with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
+            loss = adversary.judging(self.judge, shown, truth)
+        self.judging.zero_grad(set_to_none=True)
+        loss.backward()
+        self.judging.step()
+        return {"discriminators": float(loss.detach())}
 
     def _batch(self, pictures: data.Pictures, step: int):
         """All that is random in a step: clean pictures, and what is seen of them."""
-        run, generator = self.run, data.generator_for(self.run.seed, step, 0)
+        run, generator = self.run, data.generator_for(self.run.seed, step, 0, self.run.device)
         clean = pyramid.d(data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator))
         return clean, seen_of(crude.paint(clean, generator))
 
     def _set_rate(self) -> None:
-        left = max(0.0, 1 - self.images / self.run.images) / self.run.decay
+        left = max(0.0, 1 - self.share) / self.run.decay
         rate = self.run.learning_rate * min(1.0, (self.step + 1) / 200) * max(0.05, min(1.0, left))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -199,15 +232,18 @@ class Trainer:
     def _average(self) -> None:
         decay = 0.5 ** (self.run.batch / max(self.run.batch, min(10_000, self.images / 10)))
         with torch.no_grad():
-            for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
-                slow.lerp_(fast, 1 - decay)
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
 
     def state(self) -> dict:
         parts = {name: getattr(self, name).state_dict() for name in ("net", "ema", "optimizer")}
-        return parts | {"step": self.step}
+        judges = {"judge": self.judge.state_dict(), "judging": self.judging.state_dict()} if self.judge else {}
+        return parts | judges | {"step": self.step, "seconds": self.seconds}
 
     def restore(self, state: dict) -> None:
-        self.step = state["step"]
+        self.step, self.seconds = state["step"], state.get("seconds", 0.0)
+        if self.judge and "judge" in state:
+            self.judge.load_state_dict(state["judge"])
+            self.judging.load_state_dict(state["judging"])
         for name in ("net", "ema", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
 
@@ -264,18 +300,20 @@ def train(run: Run) -> Interpreter:
     """Run to the end (or to Ctrl-C / SIGTERM, with a checkpoint)."""
     if run.threads:
         torch.set_num_threads(run.threads)
+    torch.backends.cudnn.benchmark = True
     run.out.mkdir(parents=True, exist_ok=True)
     stored = 4 * run.size
     pictures = data.load(run.data, "train", stored, run.out / "cache")
     held_out = data.load(run.data, "val", stored, run.out / "cache", needed=False)
     shown = held_out if len(held_out) else pictures
+    pictures = pictures.on(run.device)
     trainer = Trainer(run)
     state_file = run.out / checkpoint.STATE
     if state_file.exists():
         trainer.restore(checkpoint.load_state(state_file))
         print(f"Resumed at {trainer.images} images.")
     bar = tqdm(total=run.images, initial=trainer.images, unit="img", disable=None)
-    saved = drawn = time.monotonic()
+    saved = drawn = now = time.monotonic()
     totals, count = {}, 0
 
     def keep():
@@ -283,7 +321,7 @@ def train(run: Run) -> Interpreter:
         save(trainer.ema, run.out, {"images": str(trainer.images), "data": run.data.name})
 
     with Stop() as stop, (run.out / "log.jsonl").open("a") as log:
-        while trainer.images < run.images and not stop.asked:
+        while trainer.share < 1 and not stop.asked:
             stats = trainer.train_step(pictures)
             bar.update(run.batch)
             totals, count = {k: totals.get(k, 0.0) + v for k, v in stats.items()}, count + 1
@@ -293,7 +331,8 @@ def train(run: Run) -> Interpreter:
                 log.flush()
                 bar.set_postfix(loss=f"{mean['loss']:.3f}")
                 totals, count = {}, 0
-            now = time.monotonic()
+            before, now = now, time.monotonic()
+            trainer.seconds += now - before
             if now - saved > 60 * run.checkpoint_minutes:
                 keep()
                 saved = now
@@ -347,7 +386,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", type=Path, help="another interpreter, or the model it is for, to begin with")
     parser.add_argument("--size", type=int, default=SIZE, help="pixels of the level that it draws (default: %(default)s)")
     parser.add_argument("--images", type=int, default=Run.images, help="how many pictures to see (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=0, help="how long to go on at most, whatever their number")
     parser.add_argument("--batch", type=int, default=Run.batch)
+    parser.add_argument("--adversarial", type=float, default=0, help="weight of a discriminator of what it reads")
+    parser.add_argument("--parts", action="store_true", help="it looks at eyes and mouth of aligned faces by themselves")
+    parser.add_argument("--glasses", type=float, default=0, help="share of the pictures, aligned faces, to draw glasses on")
     parser.add_argument("--learning-rate", type=float, default=Run.learning_rate)
     parser.add_argument("--decay", type=float, default=Run.decay, help="share of the run in which the learning rate falls")
     parser.add_argument("--seed", type=int, default=0)
@@ -358,6 +401,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    args.parts = config.FACE_PARTS if args.parts else ()
+    args.augmentation = config.Augmentation(glasses=args.glasses)
     recipe = Run(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Run) if hasattr(args, f.name)})
     net = train(recipe).cpu()
     held_out = data.load(recipe.data, "val", 4 * recipe.size, recipe.out / "cache", needed=False)

@@ -62,7 +62,7 @@ class Trainer:
             [p for k in self.levels for p in self.parameters[k]],
             lr=o.learning_rate, betas=(0.9, 0.98), weight_decay=o.weight_decay, fused=True,
         )  # fmt: skip
-        self.step, self.skipped = 0, 0
+        self.step, self.skipped, self.seconds = 0, 0, 0.0
         self.forward = Step(self.net, self.preset.mix, self.levels, _perceptual(run), o.calibration > 0 or o.adversarial > 0,
                             o.crop, o.whole_chain, _interpreter(run))  # fmt: skip
         self.adversary = None
@@ -74,12 +74,18 @@ class Trainer:
     def images(self) -> int:
         return self.step * self.preset.optimisation.batch * self.world
 
+    @property
+    def share(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        o = self.preset.optimisation
+        return min(1.0, max(self.images / o.images, self.seconds / (60 * o.minutes) if o.minutes else 0))
+
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
         o = self.preset.optimisation
-        draw = data.generator_for(self.run.seed, self.step, self.rank)
-        x = data.batch(pictures, self.net.config.size, o.batch, self.preset.augmentation, draw).to(self.run.device)
-        rate = learning_rate(o, self.images)
+        draw = data.generator_for(self.run.seed, self.step, self.rank, self.run.device)
+        x = data.batch(pictures, self.net.config.size, o.batch, self.preset.augmentation, draw)
+        rate = learning_rate(o, self.images, self.share)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Without a slow start the decoder never learns to use most of its latents.
@@ -151,8 +157,7 @@ class Trainer:
         o = self.preset.optimisation
         half_life = max(o.batch, min(o.ema_half_life_images, self.images / 10))
         decay = 0.5 ** (o.batch * self.world / half_life)
-        for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
-            slow.lerp_(fast, 1 - decay)
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
         for k, r in results.items():
             mse = r.mse.detach().float().clone()
             if self.world > 1:
@@ -163,7 +168,7 @@ class Trainer:
 
     def state(self) -> dict:
         state = {
-            "preset": config.to_json(self.preset), "step": self.step, "skipped": self.skipped,
+            "preset": config.to_json(self.preset), "step": self.step, "skipped": self.skipped, "seconds": self.seconds,
             "net": self.net.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
         return state | ({"adversary": self.adversary.state()} if self.adversary else {})
@@ -178,13 +183,14 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.adversary and "adversary" in state:
             self.adversary.restore(state["adversary"])
-        self.step, self.skipped = state["step"], state["skipped"]
+        self.step, self.skipped, self.seconds = state["step"], state["skipped"], state.get("seconds", 0.0)
 
 
-def learning_rate(o: config.Optimisation, images: int) -> float:
-    """Warm-up, constant, then a straight line down to a twentieth over the last `decay` of the run."""
+def learning_rate(o: config.Optimisation, images: int, share: float) -> float:
+    """Warm-up, constant, then a straight line down to a twentieth over the last `decay` of the run, of which `share` is
+    done."""
     warm = min(1.0, (images + o.batch) / max(1, o.warm_up_images))
-    left = max(0.0, 1 - images / o.images) / max(1e-9, o.decay)
+    left = max(0.0, 1 - share) / max(1e-9, o.decay)
     return o.learning_rate * warm * max(0.05, min(1.0, left))
 
 
@@ -263,6 +269,8 @@ def train(run: Run) -> Path:
     """Run to the end (or to Ctrl-C / SIGTERM, with a checkpoint); the folder with the weights."""
     if run.threads:
         torch.set_num_threads(run.threads)
+    # Every step has the same shapes.
+    torch.backends.cudnn.benchmark = True
     run.out.mkdir(parents=True, exist_ok=True)
     size = run.preset.model.size
     stored = run.preset.stored * size
@@ -278,6 +286,7 @@ def train(run: Run) -> Path:
     # A folder of few pictures may have none to hold out.
     shown = held_out if len(held_out) else pictures
     fixed = data.plain(shown, size, range(min(SHEET_PICTURES, len(shown))))
+    pictures = pictures.on(run.device)
     with Stop() as stop:
         _loop(trainer, pictures, fixed, stop)
     if trainer.world > 1:
@@ -293,9 +302,9 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
     board = SummaryWriter(run.out / "tensorboard") if main else None
     bar = tqdm(total=o.images, initial=trainer.images, unit="img", disable=None if main else True)
     log = (run.out / "log.jsonl").open("a") if main else None
-    saved = drawn = started = time.monotonic()
+    saved = drawn = started = now = time.monotonic()
     first = trainer.images
-    while trainer.images < o.images and not _stopped(trainer, stop):
+    while not _stopped(trainer, stop):
         stats = trainer.train_step(pictures)
         bar.update(o.batch * trainer.world)
         if main and trainer.step % 50 == 0:
@@ -305,10 +314,14 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
             for name, value in stats.items():
                 board.add_scalar(name, value, trainer.images)
             bar.set_postfix(loss=f"{stats['loss']:.3f}")
-        now = time.monotonic()
+        before, now = now, time.monotonic()
+        trainer.seconds += now - before
         if main and now - saved > 60 * run.checkpoint_minutes:
             save(trainer)
             saved = now
+            if run.interpreter:
+                # It may be learning beside this.
+                trainer.forward.interpreter = _interpreter(run)
         if main and now - drawn > 60 * run.sheet_minutes:
             sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.images:09d}.png")
             drawn = now
@@ -321,12 +334,14 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
 
 
 def _stopped(trainer: Trainer, stop: Stop) -> bool:
-    """Whether any process was asked to stop: one that went on alone would wait for the others' gradients for ever."""
-    if trainer.world == 1:
-        return stop.asked
-    asked = torch.tensor(float(stop.asked), device=trainer.run.device)
-    dist.all_reduce(asked)
-    return bool(asked)
+    """Whether the run is at its end, or any process was asked to stop: one that went on alone would wait for the others'
+    gradients for ever. So they go by one clock, too."""
+    asked = stop.asked
+    if trainer.world > 1:
+        told = torch.tensor([float(asked), trainer.seconds], device=trainer.run.device, dtype=torch.float64)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        asked, trainer.seconds = bool(told[0]), float(told[1])
+    return asked or trainer.share >= 1
 
 
 def save(trainer: Trainer) -> None:

@@ -59,7 +59,8 @@ def _glasses(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return (0.5 - distance * n).clamp(0, 1)
 
     glass, frame = cover(inside), cover(inside - rim) * (1 - cover(inside))
-    bar = torch.maximum((x_.abs() - (apart - wide * 0.9)), (y + high * (0.45 * (1 - flat)) - x_.square() * 3).abs() - rim * 0.7)
+    bridge = y + high * (0.45 * (1 - flat)) - x_.square() * 3
+    bar = torch.maximum(x_.abs() - (apart - wide * 0.9), bridge.abs() - rim * 0.7)
     outer = x_.abs() - (apart + wide)
     # The sides go back over the temples, and are covered by hair sooner or later.
     temple = torch.maximum(torch.maximum(-outer, outer - some(0.02, 0.07)), (y + high * 0.4).abs() - (rim * 0.6 + 0.002))
