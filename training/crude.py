@@ -124,7 +124,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
     """The picture in a few flat tones, N x 3 x n x n: k-means in colour and place of the region, then displaced."""
     count, n = brush.count, brush.n
     # The cruder, the fewer, and the less they follow the picture's own edges.
-    number = (2 + (TONES - 2) * brush.uniform() ** (1 + 3 * crudeness)).round()
+    number = (1 + (TONES - 1) * brush.uniform() ** (1 + 3 * crudeness)).round()
     # What a distance of the picture's side weighs, against colour.
     scale = torch.exp(brush.uniform(-1.5, 1.2))
     y, x = _coordinates(n, clean.device)
@@ -149,7 +149,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
     # Some shading is often kept.
     shaded = 0.7 * brush.uniform() * (1 - crudeness) * brush.chance(0.5)
     tones = tones + shaded * (_blurred(clean, 3) - tones)
-    tones = _thinned(tones, brush.uniform(-1, 1) * brush.chance(0.5) * (0.3 + 0.7 * crudeness))
+    tones = _thinned(tones, brush.uniform(-1, 1) * brush.chance(0.65) * (0.4 + 0.6 * crudeness))
     return _displaced(tones.clamp(0, 1), crudeness, brush)
 
 

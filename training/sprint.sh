@@ -27,7 +27,11 @@ train() {
   "$python" -m training train "${common[@]}" --out "$out/$1" --minutes "$(share "$2")" --preset "$3" --images 100000000 \
     --kl-warm-up 0 "${@:4}" > "$out/$1.log" 2>&1
 }
-sampled=(--calibration 1 --adversarial 0.4 --whole-chain)
+sampled=(--calibration 1 --adversarial 0.6 --whole-chain)
+# later NAME PRESET LEVELS OPTION...: when two fifths are over, for half of the time; its coarse levels are those of now.
+later() {
+  train "$1" 0.5 "$2" "${@:4}" --init "$out/levels:$3" "${sampled[@]}" --learning-rate 4e-4 --decay 0.5
+}
 
 # Its readings, as good as they are by then, are what the levels learn to draw.
 mkdir -p "$out/interpreter"
@@ -36,12 +40,15 @@ mkdir -p "$out/interpreter"
   --init "$models/faces-128" --adversarial 0.5 --parts --learning-rate 6e-4 --decay 0.5 > "$out/interpreter.log" 2>&1 &
 train levels 1 faces-128 --levels 0,1,2 --init "$models/faces-128" --interpreter "$out/interpreter" "${sampled[@]}" \
   --learning-rate 5e-4 --decay 0.4 &
-train octave-256 0.6 faces-256 --init "$models/faces-256" "${sampled[@]}" --learning-rate 4e-4 --decay 0.5 &
+{
+  sleep "$(share 24)"
+  later octave-256 faces-256 0=1,1=2,2=3,3=4 --init "$models/faces-256"
+} &
 {
   # An octave more begins as a copy of the octave below it.
   train octave-512-begun 0.4 faces-512 --init "$models/faces-256:0=1,1=2,2=3,3=4,4=5" --init "$models/faces-256:0=0" \
     --calibration 0.5 --adversarial 0.15 --learning-rate 5e-4 --decay 0.3 &&
-  train octave-512 0.55 faces-512 --init "$out/octave-512-begun" "${sampled[@]}" --learning-rate 4e-4 --decay 0.5
+  later octave-512 faces-512 0=2,1=3,2=4,3=5 --init "$out/octave-512-begun"
 } &
 failed=0
 for job in $(jobs -p); do wait "$job" || failed=1; done
