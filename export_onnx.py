@@ -2,7 +2,8 @@
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
 With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--int8
-PICTURES` 8-bit graphs; without a model, the bundle that is there already gets them.
+PICTURES` 8-bit graphs; without a model, the bundle that is there already gets them. With a model, a bundle that is there
+keeps its finder, interpreter, card, title, eyes, licence and family unless others are given.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
@@ -328,7 +329,31 @@ def write_manifest(manifest: dict, folder: Path) -> None:
     (folder / bundles.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
-def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path) -> dict:
+# What a bundle keeps when its model is exported anew: entries of the manifest, and files.
+KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter")
+NEW_TITLE, NEW_LICENCE = "A LapCVAE model", "Made from your own pictures: yours."
+
+
+def keep_from(old: Path, work: Path, size: int) -> dict:
+    """Copy what goes on being right of the bundle that is there, if there is a sound one of this size; its entries."""
+    try:
+        bundle = bundles.open_bundle(old)
+    except LapcvaeError:
+        return {}
+    if bundle.size != size:
+        return {}
+    files = [bundles.CARD]
+    if bundle.finder:
+        files += [bundle.finder.find, bundle.finder.refine]
+    if bundle.interpreter:
+        files += [bundle.interpreter.graph, interpreters.WEIGHTS]
+    for name in files:
+        if (old / name).is_file():
+            shutil.copyfile(old / name, work / name)
+    return {name: bundle.manifest[name] for name in KEPT if name in bundle.manifest}
+
+
+def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path, kept: dict) -> dict:
     config = net.config
     levels = [
         {"encode": f"encode_{k}.onnx", "decode": f"decode_{k}.onnx",
@@ -337,12 +362,13 @@ def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], e
         for k, level in enumerate(config.levels)
     ]  # fmt: skip
     manifest = {
-        "format": bundles.FORMAT, "name": args.out.name, "title": args.title, "size": config.size,
-        "colour": "sRGB with its transfer curve, 0 to 1", "levels": levels, "licence": args.licence,
+        "format": bundles.FORMAT, "name": args.out.name, "title": NEW_TITLE, "size": config.size,
+        "colour": "sRGB with its transfer curve, 0 to 1", "levels": levels, "licence": NEW_LICENCE,
         "training": facts, "parity": {"largest_error": error, "batches": list(BATCHES)}, "files": files_of(folder),
-    }  # fmt: skip
-    if args.extends:
-        manifest["extends"] = args.extends
+    } | kept  # fmt: skip
+    for name in ("title", "licence", "extends"):
+        if getattr(args, name):
+            manifest[name] = getattr(args, name)
     if args.eyes:
         y, distance = (float(v) for v in args.eyes.split(","))
         manifest["eyes"] = {"y": y, "distance": distance}
@@ -387,9 +413,10 @@ def export_model(args: argparse.Namespace, work: Path) -> dict:
     facts = checkpoint.facts(args.model)
     errors = [export_graph(graph, work) for graph in graphs_of(net)]
     checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True)
+    kept = keep_from(args.out, work, net.config.size)
     if args.card:
         shutil.copyfile(args.card, work / bundles.CARD)
-    return manifest_of(net, args, facts, max(errors), work)
+    return manifest_of(net, args, facts, max(errors), work, kept)
 
 
 def replace_folder(new: Path, old: Path) -> None:
@@ -416,8 +443,8 @@ def main(arguments: list[str] | None = None) -> int:
         " calibrated on some of them, go in for CPUs that are faster with these",
     )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, help="the bundle's folder; its name is the model's")
-    parser.add_argument("--title", default="A LapCVAE model", help="what users see")
-    parser.add_argument("--licence", default="Made from your own pictures: yours.", help="what `lapcvae models` shows")
+    parser.add_argument("--title", help=f'what users see (default: "{NEW_TITLE}")')
+    parser.add_argument("--licence", help=f'what `lapcvae models` shows (default: "{NEW_LICENCE}")')
     parser.add_argument("--eyes", help="Y,DISTANCE of the eyes as shares of the side, if it is a model of faces")
     parser.add_argument(
         "--extends", metavar="NAME", help="the smaller model whose levels are this one's coarser ones: faces that are large"

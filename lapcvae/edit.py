@@ -6,8 +6,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
-   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`), and its
-   level K is what all finer levels are drawn for. Without one, and where many cells were painted, level j is drawn once more
+   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). Its level K
+   is what all finer levels are drawn for, and they start from its latents where it has them. Without one, and where many cells were painted, level j is drawn once more
    for its own coarser level, from the posterior of what is painted, mixed with the prior; at the coarsest level by its
    denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
@@ -19,7 +19,7 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,6 +36,11 @@ INTERPRETED = 0.1
 # So is only what was painted in this many cells across, or fewer: who paints in more of them means the details. The same
 # holds for what strokes ran over (`lapcvae.meant`).
 FEW_CELLS = 32
+# Where a painting was read, the share of each latent that is drawn anew. Structure (the levels between the reading's and K):
+# from 0 to this times the temperature; detail (the reading's own level): from this to 1; the more the more daring the variant.
+STRUCTURE, DETAIL = 0.8, 0.75
+# The golden section: its multiples, but for whole numbers, are spread evenly however many there are.
+GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
 # A cell counts as painted from this share of its area on.
@@ -123,8 +128,9 @@ class Plan:
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
-    # Whether an interpreter has read the painting: then `wanted_j` is level K of what is meant.
-    read: bool = False
+    # What an interpreter has read: the posteriors of what is meant, from level K - 1 down to the interpreter's. Then `wanted_j`
+    # is its level K. Empty: nothing was interpreted.
+    read: dict[int, list[Posterior]] = field(default_factory=dict)
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
 
@@ -153,7 +159,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     wanted = painted = _realistic(plan) if denoised else painted_j
     if meant is not None:
         wanted = pyramid.reduce(meant, engine.bundle.K - engine.bundle.interpreter.level)
-        plan = replace(plan, read=True)
+        plan = replace(plan, read=_posteriors(engine, meant))
     anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
         recoloured = pyramid.gaussians(recolour.recoloured(encoded.b, painted - b_j, paint.opaque), engine.bundle.K)
@@ -172,10 +178,19 @@ def _interpreted(plan: Plan) -> np.ndarray | None:
     if not found or j < found.level or len(plan.painted_j) > FEW_CELLS or plan.realism < INTERPRETED:
         return None
     b, up = plan.encoded.b[found.level], j - found.level
-    tinted = b + pyramid.enlarge(paint.change, up)
     m, opaque = cell_means(plan.masks.m, found.level), opaque_around(paint, found.level, plan.masks.m)
-    erased = paint.erased.repeat(1 << up, 0).repeat(1 << up, 1)
-    return interpreted(plan.engine, b, pyramid.enlarge(plan.painted_j, up), tinted, m, opaque, erased, plan.realism)
+    erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
+    # The strokes as sharp as they are: small ones, such as a pupil, are hardly there in the cells of level j.
+    painted = b + pyramid.reduce(paint.fine, found.level)
+    painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
+    return interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
+
+
+def _posteriors(engine: Engine, meant: np.ndarray) -> dict[int, list[Posterior]]:
+    """Those of a picture at the interpreter's level, of the levels between it and K."""
+    finest, K = engine.bundle.interpreter.level, engine.bundle.K
+    b = pyramid.gaussians(meant, K - finest)
+    return {k: engine.encode(k, b[k - finest], pyramid.u(b[k - finest + 1])) for k in range(finest, K)}
 
 
 @dataclass(frozen=True)
@@ -274,11 +289,27 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     wanted_j = x
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
-        x = _sample_level(plan, k, eps[k], u, statistics, [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k])
+        x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, index))
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
     return x
+
+
+def _latents(plan: Plan, k: int, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What level k of a variant is drawn from: latents, and the share of each that the prior draws.
+
+    Those of the photo, and all anew where S says so; but where the painting was read, what was read, and a share of it anew:
+    the first variant is nearest to it. The levels alone, drawing down from 16 pixels, seldom make two eyes that look alike.
+    """
+    z, s = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k]
+    if k not in plan.read:
+        return z, s
+    finest = plan.engine.bundle.interpreter.level
+    daring = (index * GOLDEN) % 1
+    share = STRUCTURE * plan.temperature * daring if k > finest else DETAIL + (1 - DETAIL) * daring
+    z = [photo + mask * (meant.mu - photo) for photo, mask, meant in zip(z, s, plan.read[k], strict=True)]
+    return z, [np.float32(share) * mask for mask in s]
 
 
 def _with_structure(plan: Plan, k: int, x: np.ndarray) -> np.ndarray:

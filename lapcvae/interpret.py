@@ -12,15 +12,13 @@ import numpy as np
 from .engine import Engine
 
 
-def interpreted(engine: Engine, b: np.ndarray, painted: np.ndarray, tinted: np.ndarray, m: np.ndarray, opaque: np.ndarray,
-                erased: np.ndarray, realism: float) -> np.ndarray:  # fmt: skip
-    """The meant picture, n x n x 3, sRGB in [0, 1]. `b`: the photo; `painted`: the painting as it is, erased cells filled;
-    `tinted`: the photo with what the painting changes, which a tint leaves the photo's detail; `m`, `opaque`, `erased`:
-    n x n in 0..1, the mask M, how much of the photo paint covers, and what was rubbed out."""
-    m, opaque, erased = m[:, :, None], opaque[:, :, None], np.clip(erased, 0, 1)[:, :, None]
-    picture = b + m * (tinted + np.maximum(opaque, erased) * (painted - tinted) - b)
-    picture = np.clip(picture, 0, 1).astype(np.float32)
-    crudeness = (np.maximum(realism, erased) * np.ones_like(m)).astype(np.float32)
-    meant = engine.interpret(picture, m.astype(np.float32), crudeness)
+def interpreted(engine: Engine, b: np.ndarray, painted: np.ndarray, m: np.ndarray, opaque: np.ndarray,
+                crudeness: np.ndarray) -> np.ndarray:  # fmt: skip
+    """The meant picture, n x n x 3, sRGB in [0, 1]. `b`: the photo; `painted`: the photo with the paint on it, erased cells
+    filled; `m`, `opaque`, `crudeness`: n x n in 0..1, the mask M, how much of the photo paint covers (all where it was
+    rubbed out), and how far the painting is from what is meant."""
+    m, opaque, crudeness = (np.asarray(plane, np.float32)[:, :, None] for plane in (m, opaque, crudeness))
+    picture = np.clip(b + m * (painted - b), 0, 1).astype(np.float32)
+    meant = engine.interpret(picture, m, crudeness)
     # A tint keeps what the photo shows there.
-    return np.clip(picture + np.maximum(opaque, erased) * (meant - picture), 0, 1).astype(np.float32)
+    return np.clip(picture + opaque * (meant - picture), 0, 1).astype(np.float32)

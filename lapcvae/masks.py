@@ -28,13 +28,15 @@ THIN = 0.02
 class Paint:
     """What was painted at level j (m x m cells): `change`, what it does to b_j, m x m x 3; `erased`, share of each cell to
     invent freely, m x m; `cover`, painted share of each model pixel, S x S; `opaque`, how much of what the photo shows
-    there is covered, S x S: 0 for a tint, 1 for flat colour."""
+    there is covered, S x S: 0 for a tint, 1 for flat colour; `fine`: what strokes do to b_0, as sharp as they are,
+    S x S x 3, and nothing where `cover` is 0."""
 
     level: int
     change: np.ndarray
     erased: np.ndarray
     cover: np.ndarray
     opaque: np.ndarray
+    fine: np.ndarray
 
     @property
     def empty(self) -> bool:

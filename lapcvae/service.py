@@ -344,7 +344,7 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
     cover = fine[:, :, 3]
     level = request.level or masks.coarsest_fitting_level(cover, engine.bundle.K)
     difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
-    return _paint(level, difference, np.zeros_like(cover), cover, cover)
+    return _paint(level, difference, np.zeros_like(cover), cover, cover, difference)
 
 
 def _read_coarse(
@@ -374,7 +374,8 @@ def _read_coarse(
     nothing = np.zeros((size, size), np.float32)
     part = _bounds(_different(rgba, shown)) if painting.scale == 1 else np.s_[:, :]
     if part is None:
-        return _paint(level, np.zeros((size, size, 3), np.float32), nothing, nothing, nothing)
+        unchanged = np.zeros((size, size, 3), np.float32)
+        return _paint(level, unchanged, nothing, nothing, nothing, unchanged)
     planes, touched = _touched(rgba, shown, part, painting, _within(box, request.photo.size.box))
     if not painting.checked and touched > fit.MUCH * box.width * box.height:
         # Integers stay what they are until they are averaged.
@@ -386,8 +387,11 @@ def _read_coarse(
     fine = compose.warp_down(planes, box, frame, size)
     seen = shown_square(b_j, level, painting.style)
     opaque = np.maximum(masks.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
-    paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque)
-    covered = pyramid.reduce((opaque * np.minimum(fine[:, :, 4], 1))[:, :, None], level)
+    opaquely = (opaque * np.minimum(fine[:, :, 4], 1))[:, :, None]
+    # Opaque paint replaces what was shown, and that the photo; a tint changes the photo.
+    sharp = fine[:, :, :3] + opaquely * (seen - encoded.b[0])
+    paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque, sharp)
+    covered = pyramid.reduce(opaquely, level)
     return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))
 
 
@@ -452,13 +456,13 @@ def shown_picture(b_j: bytes, level: int, style: str, frame: Frame, box: Box, si
     return compose.to_native(show(picture, level, style, frame, box, size), np.dtype(dtype))
 
 
-def _paint(
-    level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray, opaque: np.ndarray
-) -> masks.Paint:
-    """From model pixels (S x S ...) to the cells of the level."""
+def _paint(level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray, opaque: np.ndarray,
+           sharp: np.ndarray) -> masks.Paint:  # fmt: skip
+    """From model pixels (S x S ...) to the cells of the level. `difference`: from what was shown, `sharp`: from the photo."""
     # Averages of nothing painted are 0 up to rounding; anything else is at least a hair's breadth of paint.
     cover = np.where(cover > 1e-4, cover, 0).astype(np.float32)
     n = cover.shape[0] >> level
-    change = pyramid.reduce(np.where(cover[:, :, None] > 0, difference, 0).astype(np.float32), level)
+    sharp, difference = (np.where(cover[:, :, None] > 0, part, 0).astype(np.float32) for part in (sharp, difference))
+    change = pyramid.reduce(difference, level)
     cells = erased.reshape(n, 1 << level, n, 1 << level).mean((1, 3))
-    return masks.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque)
+    return masks.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque, sharp)

@@ -124,6 +124,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, adversarial):
 
 
 def test_training_begins_with_the_decoder_of_that_level(tmp_path):
+    from training.model import LapCVAE
 
     level = config.Level(2, interpreter.WIDTHS, interpreter.BLOCKS, (config.grid(2, 4),), gain=0.1)
     model = LapCVAE(config.Model(2 * SIZE, (level, level, config.Level(1, (8,), (1,), (config.grid(2, 1),)))))

@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--whole-chain", action="store_true", default=None,
                        help="draw those samples down the whole chain, from the coarsest level on")  # fmt: skip
     train.add_argument("--interpreter", type=Path,
-                       help="a run (it may be going on) or bundle: some of these samples are edits, of what it reads")  # fmt: skip
+                       help="a run (it may be going on) or bundle: some samples are edits, of what it reads")  # fmt: skip
     train.add_argument("--glasses", type=float, help="share of the pictures, aligned faces, on which glasses are drawn")
     train.add_argument("--kl-warm-up", type=int, help="over how many images the KL's weight rises; 0: none")
     train.add_argument("--seed", type=int, default=0)

@@ -24,6 +24,8 @@ STROKES, ALIKE, ALL = 0.45, 0.3, 0.04
 RUBBED_OUT, COVERED = 0.12, 0.5
 # How far features are displaced at most, in shares of the picture's side.
 DISPLACED = 0.045
+# How much less of its contrast with what is around a feature has, at most.
+PALEST = 0.9
 
 
 @dataclass
@@ -150,6 +152,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
     shaded = 0.7 * brush.uniform() * (1 - crudeness) * brush.chance(0.5)
     tones = tones + shaded * (_blurred(clean, 3) - tones)
     tones = _thinned(tones, brush.uniform(-1, 1) * brush.chance(0.65) * (0.4 + 0.6 * crudeness))
+    tones = _paled(tones, brush.uniform(0, PALEST) * brush.chance(0.4) * (0.3 + 0.7 * crudeness))
     return _displaced(tones.clamp(0, 1), crudeness, brush)
 
 
@@ -159,6 +162,11 @@ def _thinned(picture: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
     thin = picture + (by * 2).clamp(0, 1) * (wider - picture) + (by * 2 - 1).clamp(0, 1) * (far - wider)
     thick = picture + (-by).clamp(0, 1) * (-F.max_pool2d(-picture, 3, stride=1, padding=1) - picture)
     return torch.where(by > 0, thin, thick)
+
+
+def _paled(picture: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """What is there hardly more than hinted at: dots and thin lines, seen in coarse cells, are pale."""
+    return picture + by * (_blurred(picture, 2 * (picture.shape[-1] // 8) + 1) - picture)
 
 
 def _displaced(picture: torch.Tensor, crudeness: torch.Tensor, brush: Brush) -> torch.Tensor:

@@ -4,8 +4,8 @@ The levels of the pyramid make a coarse picture sharp, and believe it. What peop
 few tones, in about the right places, with rims of what was there before. So before they draw, a network that sees the
 picture around the painting as it is, the painting, where it counts and how crude it is says what coarse picture is meant. It
 is a regression, trained on paintings made from clean pictures (`training.crude`): at 16 pixels there is little to choose,
-and what is finer the levels draw. Where there is something to choose, a discriminator of what it reads, at JUDGED pixels,
-keeps it from the mean of all choices: eyes that are half closed.
+and what is finer the levels draw. Where there is something to choose, discriminators of what it reads, at JUDGED pixels,
+keep it from the mean of all choices: eyes that are half closed.
 """
 
 from __future__ import annotations
@@ -50,10 +50,8 @@ GAIN = 0.5
 # Mean squared error of a picture below which there is nothing more to gain (a grey level).
 LEAST_ERROR = 1.5e-5
 SHOWN, MEASURED = 12, 600
-# What is finer than this the levels draw anew.
-JUDGED = 32
-# Typical size of what a picture of JUDGED pixels has that half as many do not show.
-JUDGED_GAIN = 0.11
+# The sizes at which there is a discriminator, and the typical size there of what half as many pixels do not show.
+JUDGED = {64: 0.08, 32: 0.11}
 
 
 class Attention(nn.Module):
@@ -168,10 +166,12 @@ class Trainer:
         self.net = net.to(run.device, memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
-        self.judge = None
+        self.judges = torch.nn.ModuleDict()
         if run.adversarial:
-            self.judge = adversary.Judge(JUDGED, JUDGED_GAIN, run.parts).to(run.device, memory_format=torch.channels_last)
-            self.judging = adversary.optimizer_of(self.judge)
+            for side in (s for s in JUDGED if s <= run.size):
+                self.judges[str(side)] = adversary.Judge(side, JUDGED[side], run.parts)
+            self.judges.to(run.device, memory_format=torch.channels_last)
+            self.judging = adversary.optimizer_of(self.judges)
 
     @property
     def images(self) -> int:
@@ -194,24 +194,25 @@ class Trainer:
             found = errors(made, clean)
             # The logarithm: every picture and size counts by itself. A pair of eyes is small beside a rubbed-out half.
             loss = torch.stack([torch.log(error + LEAST_ERROR) for error in found]).mean()
-            if self.judge:
-                shown, truth = (pyramid.reduce(v, (v.shape[-1] // JUDGED).bit_length() - 1) for v in (made, clean))
-                loss = loss + adversary.fooling(self.judge, shown, loss, self.net.last.weight, run.adversarial)
+            share = run.adversarial / max(1, len(self.judges))
+            for side, judge in self.judges.items():
+                loss = loss + adversary.fooling(judge, _at(made, side), loss, self.net.last.weight, share)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
-        judged = self._learn_to_judge(shown, truth) if self.judge else {}
+        judged = self._learn_to_judge(made.detach(), clean) if self.judges else {}
         self.step += 1
         sizes = [self.net.size >> i for i in range(OCTAVES)]
         rms = {f"rms_{n}": 255 * float(error.detach().mean()) ** 0.5 for n, error in zip(sizes, found)}
         return {"loss": float(loss.detach()), "gradient": float(norm), "images": self.images} | rms | judged
 
-    def _learn_to_judge(self, shown: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+    def _learn_to_judge(self, made: torch.Tensor, clean: torch.Tensor) -> dict[str, float]:
         with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
-            loss = adversary.judging(self.judge, shown, truth)
+            losses = [adversary.judging(judge, _at(made, side), _at(clean, side)) for side, judge in self.judges.items()]
+            loss = sum(losses) / len(losses)
         self.judging.zero_grad(set_to_none=True)
         loss.backward()
         self.judging.step()
@@ -236,16 +237,21 @@ class Trainer:
 
     def state(self) -> dict:
         parts = {name: getattr(self, name).state_dict() for name in ("net", "ema", "optimizer")}
-        judges = {"judge": self.judge.state_dict(), "judging": self.judging.state_dict()} if self.judge else {}
+        judges = {"judges": self.judges.state_dict(), "judging": self.judging.state_dict()} if self.judges else {}
         return parts | judges | {"step": self.step, "seconds": self.seconds}
 
     def restore(self, state: dict) -> None:
         self.step, self.seconds = state["step"], state.get("seconds", 0.0)
-        if self.judge and "judge" in state:
-            self.judge.load_state_dict(state["judge"])
+        if self.judges and "judges" in state:
+            self.judges.load_state_dict(state["judges"])
             self.judging.load_state_dict(state["judging"])
         for name in ("net", "ema", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
+
+
+def _at(pictures: torch.Tensor, side: str) -> torch.Tensor:
+    """Reduced to that many pixels a side."""
+    return pyramid.reduce(pictures, (pictures.shape[-1] // int(side)).bit_length() - 1)
 
 
 def seen_of(painted: crude.Crude) -> list[torch.Tensor]:
