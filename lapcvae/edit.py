@@ -6,10 +6,10 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
-   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). Its level K
-   is what all finer levels are drawn for, and they start from its latents where it has them. Without one, and where many cells were painted, level j is drawn once more
-   for its own coarser level, from the posterior of what is painted, mixed with the prior; at the coarsest level by its
-   denoising VAE.
+   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). Its
+   level K is what all finer levels are drawn for, and they start from its latents where it has them. Without one, and
+   where many cells were painted, level j is drawn once more for its own coarser level, from the posterior of what is
+   painted, mixed with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
@@ -19,6 +19,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,9 +38,12 @@ INTERPRETED = 0.1
 # So is only what was painted in this many cells across, or fewer: who paints in more of them means the details. The same
 # holds for what strokes ran over (`lapcvae.meant`).
 FEW_CELLS = 32
-# Where a painting was read, the share of each latent that is drawn anew. Structure (the levels between the reading's and K):
-# from 0 to this times the temperature; detail (the reading's own level): from this to 1; the more the more daring the variant.
-STRUCTURE, DETAIL = 0.8, 0.75
+# Paintings are read more than one way, in turn: strokes as sharp as they are (towards 0: eyes, locks of hair) or as cells
+# show them (towards 1: a beard that a thick line stands for); these powers of `realism`.
+LOOSELY = (0.5, 1.0, 0.2)
+# The share of each latent that is drawn anew then. Structure (the levels between the reading's and K): up to the first times
+# the temperature; detail (the reading's own level): from the second to the third; the more the more daring the variant.
+STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.2, 0.8
 # The golden section: its multiples, but for whole numbers, are spread evenly however many there are.
 GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
@@ -106,6 +111,33 @@ def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What the finer levels are drawn for: `picture`, their level's; its `statistics`; where an interpreter has read the
+    painting, the posteriors of what it read, from level K - 1 down to its own."""
+
+    picture: np.ndarray
+    statistics: np.ndarray
+    read: dict[int, list[Posterior]] = field(default_factory=dict)
+
+
+class Readings:
+    """The ways to take a painting, each read when the first variant asks for it. `read`: what is wanted, by looseness."""
+
+    def __init__(self, read: Callable[[float], Wanted], loosely: tuple[float, ...]):
+        self._read, self._loosely = read, loosely
+        self._found: list[Wanted | None] = [None] * len(loosely)
+        self._locks = [threading.Lock() for _ in loosely]
+
+    def __call__(self, index: int) -> Wanted:
+        """For a variant."""
+        i = index % len(self._loosely)
+        with self._locks[i]:
+            if self._found[i] is None:
+                self._found[i] = self._read(self._loosely[i])
+            return self._found[i]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that is the same for all variants of one edit."""
 
@@ -113,9 +145,8 @@ class Plan:
     encoded: EncodedPhoto
     paint: Paint
     masks: Masks
-    # The wanted picture at level j, before and after the coarsest level made it realistic and filled in what was erased.
+    # Level j as it was painted.
     painted_j: np.ndarray
-    wanted_j: np.ndarray
     realism: float
     temperature: float
     seed: int
@@ -123,21 +154,26 @@ class Plan:
     # painting's colours; None and empty if nothing of it shall stay.
     kept: np.ndarray | None = None
     recoloured: tuple[np.ndarray, ...] = ()
-    statistics: np.ndarray = None
     # How much of the photo's detail above the model's resolution has to go, S x S x 1.
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
-    # What an interpreter has read: the posteriors of what is meant, from level K - 1 down to the interpreter's. Then `wanted_j`
-    # is its level K. Empty: nothing was interpreted.
-    read: dict[int, list[Posterior]] = field(default_factory=dict)
+    # Whether an interpreter reads the painting; then K is the level whose picture the finer ones are drawn for, else j.
+    interpreted: bool = False
+    # What they are drawn for, by variant.
+    readings: Readings = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
 
     @property
     def given_level(self) -> int:
         """The level whose picture the finer ones are drawn for."""
-        return self.engine.bundle.K if self.read else self.paint.level
+        return self.engine.bundle.K if self.interpreted else self.paint.level
+
+    @property
+    def wanted_j(self) -> np.ndarray:
+        """That picture, for the first variant."""
+        return self.readings(0).picture
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -153,37 +189,45 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
-    plan = Plan(engine, encoded, paint, masks, painted_j, painted_j, realism, temperature, seed)
-    meant = _interpreted(plan)
-    denoised = meant is None and ((realism and paint.level == engine.bundle.K) or paint.erased.any())
-    wanted = painted = _realistic(plan) if denoised else painted_j
-    if meant is not None:
-        wanted = pyramid.reduce(meant, engine.bundle.K - engine.bundle.interpreter.level)
-        plan = replace(plan, read=_posteriors(engine, meant))
+    plan = Plan(engine, encoded, paint, masks, painted_j, realism, temperature, seed)
+    plan = replace(plan, interpreted=_is_interpreted(plan))
+    denoised = not plan.interpreted and ((realism and paint.level == engine.bundle.K) or paint.erased.any())
+    painted = _realistic(plan) if denoised else painted_j
     anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
         recoloured = pyramid.gaussians(recolour.recoloured(encoded.b, painted - b_j, paint.opaque), engine.bundle.K)
         plan = replace(plan, kept=kept_of(paint, structure), recoloured=tuple(recoloured))
-        wanted = _with_structure(plan, plan.given_level, wanted)
         anew = anew * (1 - plan.kept)
     trust = tuple(_trust(plan, k) for k in range(min(plan.given_level, engine.bundle.K - 1) + 1))
     anew = anew[:, :, None].astype(np.float32)
-    plan = replace(plan, wanted_j=wanted, trust=trust, anew=anew)
-    return replace(plan, statistics=_statistics(plan, wanted), redraw=_make_redraw(plan))
+    plan = replace(plan, trust=trust, anew=anew)
+    if plan.interpreted:
+        return replace(plan, readings=Readings(lambda looseness: _read(plan, looseness), [realism**p for p in LOOSELY]))
+    wanted = _with_structure(plan, paint.level, painted)
+    wanted = Wanted(wanted, _statistics(plan, wanted))
+    plan = replace(plan, readings=Readings(lambda _: wanted, [0]))
+    return replace(plan, redraw=_make_redraw(plan))
 
 
-def _interpreted(plan: Plan) -> np.ndarray | None:
-    """What the painting means, at the interpreter's level; None if there is none, or it is not to be asked."""
+def _is_interpreted(plan: Plan) -> bool:
+    found = plan.engine.bundle.interpreter
+    few = len(plan.painted_j) <= FEW_CELLS
+    return found is not None and plan.paint.level >= found.level and few and plan.realism >= INTERPRETED
+
+
+def _read(plan: Plan, looseness: float) -> Wanted:
+    """The painting as the interpreter reads it; `looseness`: strokes as they are (0), as cells show them (1), or between."""
     found, j, paint = plan.engine.bundle.interpreter, plan.paint.level, plan.paint
-    if not found or j < found.level or len(plan.painted_j) > FEW_CELLS or plan.realism < INTERPRETED:
-        return None
-    b, up = plan.encoded.b[found.level], j - found.level
+    K, b, up = plan.engine.bundle.K, plan.encoded.b[found.level], j - found.level
     m, opaque = cell_means(plan.masks.m, found.level), opaque_around(paint, found.level, plan.masks.m)
     erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
-    # The strokes as sharp as they are: small ones, such as a pupil, are hardly there in the cells of level j.
+    # Small strokes, such as a pupil, are hardly there in the cells of level j.
     painted = b + pyramid.reduce(paint.fine, found.level)
+    painted = painted + looseness * (pyramid.enlarge(pyramid.reduce(painted, up), up) - painted)
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
-    return interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
+    meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
+    coarse = _with_structure(plan, K, pyramid.reduce(meant, K - found.level))
+    return Wanted(coarse, _statistics(plan, coarse), _posteriors(plan.engine, meant))
 
 
 def _posteriors(engine: Engine, meant: np.ndarray) -> dict[int, list[Posterior]]:
@@ -207,7 +251,7 @@ class Redraw:
 
 def _make_redraw(plan: Plan) -> Redraw | None:
     engine, j = plan.engine, plan.paint.level
-    if plan.read or j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
+    if j == engine.bundle.K or not (plan.realism or plan.paint.erased.any()):
         return None
     level = engine.bundle.levels[j]
     x = pyramid.d(plan.wanted_j)
@@ -233,7 +277,7 @@ def _redrawn(plan: Plan, eps: list[np.ndarray]) -> np.ndarray:
 
 
 def _trust(plan: Plan, k: int) -> np.ndarray:
-    if plan.read:
+    if plan.interpreted:
         return np.zeros((*plan.encoded.b[k].shape[:2], 1), np.float32)
     near = np.clip(1 - cell_means(plan.masks.far, k) / (1 << max(plan.paint.level - k, 0)), 0, 1)
     crude = max(plan.realism, float(plan.paint.erased.any()))
@@ -281,7 +325,8 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     j = plan.given_level
     if plan.paint.empty:
         return plan.encoded.b[0]
-    x, statistics = plan.wanted_j, plan.statistics
+    wanted = plan.readings(index)
+    x, statistics = wanted.picture, wanted.statistics
     eps = _draw_eps(plan, index)
     if plan.redraw:
         x = _redrawn(plan, eps[j])
@@ -289,26 +334,26 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     wanted_j = x
     for k in range(j - 1, -1, -1):
         u = pyramid.u(x)
-        x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, index))
+        x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, index, wanted))
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
     return x
 
 
-def _latents(plan: Plan, k: int, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What level k of a variant is drawn from: latents, and the share of each that the prior draws.
 
     Those of the photo, and all anew where S says so; but where the painting was read, what was read, and a share of it anew:
-    the first variant is nearest to it. The levels alone, drawing down from 16 pixels, seldom make two eyes that look alike.
+    the first variant is nearest to it. The levels alone, from 16 pixels on, seldom draw two eyes that look alike.
     """
     z, s = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k]
-    if k not in plan.read:
+    if k not in wanted.read:
         return z, s
-    finest = plan.engine.bundle.interpreter.level
     daring = (index * GOLDEN) % 1
-    share = STRUCTURE * plan.temperature * daring if k > finest else DETAIL + (1 - DETAIL) * daring
-    z = [photo + mask * (meant.mu - photo) for photo, mask, meant in zip(z, s, plan.read[k], strict=True)]
+    structure = k > plan.engine.bundle.interpreter.level
+    share = STRUCTURE * plan.temperature * daring if structure else LEAST_DETAIL + (MOST_DETAIL - LEAST_DETAIL) * daring
+    z = [photo + mask * (meant.mu - photo) for photo, mask, meant in zip(z, s, wanted.read[k], strict=True)]
     return z, [np.float32(share) * mask for mask in s]
 
 
@@ -341,7 +386,7 @@ def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
 def _agree(plan: Plan, x: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """x with exactly the wanted level j, but for erased cells: what was invented there may be anything."""
     erased = plan.paint.erased[:, :, None]
-    if erased.any() and not plan.read:
+    if erased.any() and not plan.interpreted:
         levels = (x.shape[0] // wanted.shape[0]).bit_length() - 1
         wanted = wanted + erased * (pyramid.reduce(x, levels) - wanted)
     return pyramid.project(x, wanted.astype(np.float32))

@@ -458,7 +458,7 @@ def shown_picture(b_j: bytes, level: int, style: str, frame: Frame, box: Box, si
 
 def _paint(level: int, difference: np.ndarray, erased: np.ndarray, cover: np.ndarray, opaque: np.ndarray,
            sharp: np.ndarray) -> masks.Paint:  # fmt: skip
-    """From model pixels (S x S ...) to the cells of the level. `difference`: from what was shown, `sharp`: from the photo."""
+    """From model pixels (S x S ...) to the cells of the level. `difference`: to what was shown, `sharp`: to the photo."""
     # Averages of nothing painted are 0 up to rounding; anything else is at least a hair's breadth of paint.
     cover = np.where(cover > 1e-4, cover, 0).astype(np.float32)
     n = cover.shape[0] >> level

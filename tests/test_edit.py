@@ -174,8 +174,9 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
     encoded = edit.encode(engine, b_0)
     cover = np.zeros((64, 64), np.float32)
     cover[16:40, 24:56] = 1
-    change = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15), level)
-    paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, cover)
+    fine = np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15)
+    change = pyramid.reduce(fine, level)
+    paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, cover, fine)
     plan = edit.make_plan(engine, encoded, paint, realism=0.0, temperature=1.0, grow=1.0, seed=1)
     wanted = encoded.b[level] + change
     for index in range(3):
@@ -190,8 +191,9 @@ def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: 
     encoded = edit.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
     cover = np.zeros((64, 64), np.float32)
     cover[16:48, 16:48] = 1
-    change = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15), level)
-    paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, np.float32(opaque) * cover)
+    fine = np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15)
+    change = pyramid.reduce(fine, level)
+    paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, np.float32(opaque) * cover, fine)
     return edit.make_plan(
         engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
     )  # fmt: skip

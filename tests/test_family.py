@@ -115,8 +115,9 @@ def test_only_the_part_that_counts_is_decoded_and_gives_the_same(larger):
     encoded = edit.encode(larger, pyramid.enlarge(pyramid.reduce(photo, 1), 1))
     cover = np.zeros((size, size), np.float32)
     cover[100:116, 40:56] = 1
-    change = 0.2 * np.repeat(pyramid.reduce(cover[:, :, None], 3), 3, axis=2)
-    paint = masks.Paint(3, change, np.zeros(change.shape[:2], np.float32), cover, cover)
+    fine = 0.2 * np.repeat(cover[:, :, None], 3, axis=2)
+    change = pyramid.reduce(fine, 3)
+    paint = masks.Paint(3, change, np.zeros(change.shape[:2], np.float32), cover, cover, fine)
     plan = edit.make_plan(larger, encoded, paint, realism=0, temperature=1, grow=1, seed=3)
     windows = plan.masks.windows
     assert windows[K] is None and all(w is not None for w in windows[:2])

@@ -225,9 +225,11 @@ def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, str
     cover = np.zeros((64, 64), np.float32)
     cover[16:48, 16:48] = 1
     n, colour = 64 >> level, np.float32([0.2, -0.1, 0.1])
-    inside = pyramid.reduce(np.repeat(cover[:, :, None], 3, 2), level)
+    fine = np.repeat(cover[:, :, None], 3, 2)
+    inside = pyramid.reduce(fine, level)
     gone = inside[:, :, 0] if erased else np.zeros((n, n), np.float32)
-    paint = masks.Paint(level, np.float32(not erased) * inside * colour, gone, cover, np.float32(opaque) * cover)
+    paint = masks.Paint(level, np.float32(not erased) * inside * colour, gone, cover, np.float32(opaque) * cover,
+                        np.float32(not erased) * fine * colour)  # fmt: skip
     return edit.make_plan(
         engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
     )  # fmt: skip
@@ -237,28 +239,31 @@ def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, str
 def test_variants_have_the_coarse_picture_that_was_read(engine, level):
     plan = plan_of(engine, level, 0.5)
     K = engine.bundle.K
-    b, wanted = plan.encoded.b[K], plan.wanted_j
+    b, wanted, others = plan.encoded.b[K], plan.wanted_j, plan.readings(1).picture
     # In the middle it is what the network says, and not what was painted.
     painted = pyramid.reduce(plan.painted_j, K - level)
     assert np.abs(wanted - painted)[6:10, 6:10].max() > 0.02
     assert np.array_equal(wanted[0], b[0])
-    a, c = (edit.variant(plan, i) for i in range(2))
-    for made in (a, c):
-        assert np.abs(pyramid.reduce(made, K) - wanted)[5:11, 5:11].max() * 255 < 0.05
+    every = len(edit.LOOSELY)
+    a, other, c = (edit.variant(plan, i) for i in (0, 1, every))
+    for made, read in ((a, wanted), (c, wanted), (other, others)):
+        assert np.abs(pyramid.reduce(made, K) - read)[5:11, 5:11].max() * 255 < 0.05
     assert np.abs(a - c).max() * 255 > 2
+    # The way to take it that was asked for is read once.
+    assert plan.readings(every) is plan.readings(0) and plan.readings(1) is not plan.readings(0)
 
 
 def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):
-    assert plan_of(engine, 1, 0.5).read
+    assert plan_of(engine, 1, 0.5).interpreted
     monkeypatch.setattr(edit, "FEW_CELLS", 16)
     plan = plan_of(engine, 1, 0.5)
-    assert not plan.read and plan.redraw is not None
+    assert not plan.interpreted and plan.redraw is not None
 
 
 def test_with_little_realism_a_painting_is_not_interpreted(engine):
-    assert not plan_of(engine, 1, 0.0).read
+    assert not plan_of(engine, 1, 0.0).interpreted
     plan = plan_of(engine, 1, 0.05)
-    assert not plan.read and plan.redraw is not None
+    assert not plan.interpreted and plan.redraw is not None
     exact = plan_of(engine, 2, 0.0)
     assert np.array_equal(exact.wanted_j, exact.painted_j)
 

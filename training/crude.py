@@ -84,7 +84,10 @@ def paint(clean: torch.Tensor, generator: torch.Generator) -> Crude:
     picture = picture + region * opacity * (tones - picture)
     levels = draws.integers(3, (count,), generator)
     cell = (2.0**levels)[:, None, None, None]
-    picture, mask = _in_cells(picture, levels), _rim(region, cell * brush.uniform(0.5, 1.5) / n)
+    # Between what was painted and the cells, as `lapcvae.edit` shows it.
+    seen = torch.where(brush.chance(0.5), brush.uniform(), 1.0)
+    picture = picture + seen * (_in_cells(picture, levels) - picture)
+    mask = _rim(region, cell * brush.uniform(0.5, 1.5) / n)
     rubbed = brush.chance(RUBBED_OUT)
     picture = torch.where(rubbed, _continued(clean, mask), picture)
     crudeness = torch.where(rubbed, 1.0, crudeness)
@@ -146,7 +149,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
         centres = member.transpose(1, 2) @ features / total
     flat = member.transpose(1, 2) @ colours / total
     off = draws.normal((count, TONES, 3), brush.generator) * (0.005 + 0.035 * crudeness[:, :, 0])
-    off = off + (brush.normal() * 0.03 * brush.uniform()).flatten(2).transpose(1, 2)
+    off = off + (brush.normal() * 0.05 * brush.uniform()).flatten(2).transpose(1, 2)
     tones = (flat + off).gather(1, nearest[..., None].expand(-1, -1, 3)).transpose(1, 2).unflatten(2, (n, n))
     # Some shading is often kept.
     shaded = 0.7 * brush.uniform() * (1 - crudeness) * brush.chance(0.5)

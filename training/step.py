@@ -24,6 +24,9 @@ from .model import DiagonalGaussian, Draw, FromPosterior, FromPrior, LapCVAE, Po
 # use, cooler, every level at a temperature of its own from here to 1, and half of these for what was painted on: they only
 # have to look like photos. With an interpreter these are whole edits: for what it reads of a crude painting, in the photo.
 COOLEST = 0.4
+# Of what the interpreter read, the share that is drawn anew: of the structure, up to this; of the detail, from and to
+# (`lapcvae.edit`).
+STRUCTURE, DETAIL = 0.3, (0.2, 0.8)
 # How far the sample goes on beyond the mask in an edit, in pixels of a level.
 BEYOND = 4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
@@ -57,10 +60,13 @@ class LevelResult:
 
 @dataclass
 class Edit:
-    """An edit of each of N pictures: `coarse`, level K as it was read; `m`: the mask M, N x 1 x n x n."""
+    """An edit of each of N pictures: `coarse`, level K as it was read; `m`: the mask M, N x 1 x n x n; `read`: by level,
+    the posterior means of what was read, down to the interpreter's level `finest`."""
 
     coarse: torch.Tensor
     m: torch.Tensor
+    read: dict[int, list[torch.Tensor]]
+    finest: int
 
     def cells(self, n: int) -> torch.Tensor:
         """The largest of m in each of n x n cells."""
@@ -74,14 +80,19 @@ class Edit:
 
 
 class WholeAndEdits(Draw):
-    """2N samples from the prior, at a temperature; in the second half only where `masks` say so, elsewhere z is q's mean."""
+    """2N samples from the prior, at a temperature; in the second half only where `masks` say so, elsewhere z is q's mean.
+    There too, what was `read` stays but for a `share`, where anything was."""
 
-    def __init__(self, eps, temperature: float, posterior: list[DiagonalGaussian], masks: list[torch.Tensor]):
+    def __init__(self, eps, temperature: float, posterior: list[DiagonalGaussian], masks: list[torch.Tensor],
+                 read: list[torch.Tensor] | None, share: float):  # fmt: skip
         self.eps, self.temperature, self.posterior, self.masks = eps, temperature, posterior, masks
+        self.read, self.share = read, share
 
     def __call__(self, index, prior):
         sampled, kept, mask = prior.sample(self.eps[index], self.temperature), self.posterior[index].mu, self.masks[index]
         whole, edits = sampled[: len(kept)], sampled[len(kept) :]
+        if self.read:
+            edits = self.read[index] + self.share * (edits - self.read[index])
         return torch.cat([whole, mask * edits + (1 - mask) * kept])
 
 
@@ -180,7 +191,9 @@ class Step:
         i = next(k for k in range(K) if b[k].shape[-1] == size)
         painted = crude.paint(b[i].to(generator.device), generator)
         seen = [part.to(b[i].device) for part in seen_of(painted)]
-        return Edit(pyramid.reduce(self.interpreter(*seen).clamp(0, 1), K - i), seen[1])
+        levels = pyramid.gaussians(self.interpreter(*seen).clamp(0, 1), K - i)
+        read = {k: [q.mu for q in self.net.encode(k, levels[k - i], pyramid.u(levels[k - i + 1]))] for k in range(i, K)}
+        return Edit(levels[-1], seen[1], read, i)
 
     def _next(self, k: int, chain: Given, b: list[torch.Tensor], coarse, temperature: float, generator,
               edit: Edit | None) -> tuple[Given, Drawn]:  # fmt: skip
@@ -195,7 +208,9 @@ class Step:
                 posterior = self.net.encode(k, b_k, pyramid.u(b[k + 1]))
             masks = [edit.cells(side // g.stride) if g.kind == "grid" else (edit.m.mean((2, 3), keepdim=True) > 0.5).float()
                      for g in self.net.config.levels[k].groups]  # fmt: skip
-            draw = WholeAndEdits(eps, temperature, posterior, masks)
+            low, high = (0, STRUCTURE) if k > edit.finest else DETAIL
+            share = float(draws.uniform((), generator, low, high))
+            draw = WholeAndEdits(eps, temperature, posterior, masks, edit.read.get(k), share)
         else:
             draw = FromPrior(eps, temperature)
         x_k = self.net.decode(k, draw, count, chain.u, chain.statistics).float()
