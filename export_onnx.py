@@ -353,7 +353,8 @@ def keep_from(old: Path, work: Path, size: int) -> dict:
     return {name: bundle.manifest[name] for name in KEPT if name in bundle.manifest}
 
 
-def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path, kept: dict) -> dict:
+def manifest_of(net: LapCVAE, args: argparse.Namespace, facts: dict[str, str], error: float, folder: Path,
+                kept: dict) -> dict:  # fmt: skip
     config = net.config
     levels = [
         {"encode": f"encode_{k}.onnx", "decode": f"decode_{k}.onnx",

@@ -223,7 +223,8 @@ def _read(plan: Plan, looseness: float) -> Wanted:
     erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
     # Small strokes, such as a pupil, are hardly there in the cells of level j.
     painted = b + pyramid.reduce(paint.fine, found.level)
-    painted = painted + looseness * (pyramid.enlarge(pyramid.reduce(painted, up), up) - painted)
+    as_cells = pyramid.enlarge(pyramid.reduce(painted, up), up)
+    painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
     coarse = _with_structure(plan, K, pyramid.reduce(meant, K - found.level))

@@ -16,7 +16,7 @@ from PIL import Image  # noqa: E402
 from small import BATCH, SIZE, STILL  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import config, corrupt, data  # noqa: E402
+from training import config, corrupt, data, objects  # noqa: E402
 
 
 def test_the_split_depends_on_the_name_alone_and_is_5_percent_each():
@@ -124,6 +124,52 @@ def test_a_broken_shard_is_named(tmp_path, damage):
     (tmp_path / "a.tar").write_bytes(damage((tmp_path / "a.tar").read_bytes()))
     with pytest.raises(LapcvaeError, match="a.tar cannot be read"):
         data.load(tmp_path, "all", 32, tmp_path / "cache", lambda _: None)
+
+
+def test_an_array_is_taken_as_it_is_and_split_by_place(tmp_path):
+    squares = np.repeat(np.stack(small.squares(4)), 10, 0)
+    squares[:, 0, 0, 0] = range(40)
+    np.save(data.array_of(tmp_path, 32), squares)
+    splits = ("test", "val", "train", "all")
+    parts = {s: data.load(tmp_path, s, 32, tmp_path / "cache").array[:, 0, 0, 0].tolist() for s in splits}
+    assert parts == {"test": [0, 1], "val": [2, 3], "train": list(range(4, 40)), "all": list(range(40))}
+    assert not (tmp_path / "cache").exists()
+    pictures = data.load(tmp_path, "all", 32, tmp_path / "cache")
+    torch.testing.assert_close(pictures[[3, 7]], torch.from_numpy(squares[[3, 7]]).permute(0, 3, 1, 2) / 255)
+    assert pictures.on("cpu") is pictures
+    # As they would be in a GPU's memory.
+    there = data.Pictures(torch.from_numpy(squares), ())
+    torch.testing.assert_close(there[torch.tensor([3, 7])], pictures[torch.tensor([3, 7])], rtol=0, atol=0)
+    with pytest.raises(LapcvaeError, match="pictures-32.npy, and pictures of 64 pixels"):
+        data.load(tmp_path, "all", 64, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 16, 16, 3), np.uint8), np.zeros((4, 32, 32, 3)), None], ids=["size", "type", "text"]
+)
+def test_an_array_of_anything_else_is_refused(tmp_path, array):
+    if array is None:
+        data.array_of(tmp_path, 32).write_text("nothing")
+    else:
+        np.save(data.array_of(tmp_path, 32), array)
+    with pytest.raises(LapcvaeError, match="pictures-32.npy"):
+        data.load(tmp_path, "all", 32, tmp_path / "cache")
+
+
+def test_glasses_are_drawn_over_the_eyes_of_some():
+    x = torch.full((200, 3, 64, 64), 0.6)
+    made = objects.put_on(x, 0.5, torch.Generator().manual_seed(0))
+    touched = (made != x).flatten(1).any(1)
+    assert 70 < int(touched.sum()) < 130 and made.min() >= 0 and made.max() <= 1
+    changed = (made - x)[touched].abs().amax(1)
+    # On the eyes, on both sides, and not on the mouth or the hair.
+    eyes = int(64 * config.FACE_EYES[0])
+    assert changed[:, eyes - 4 : eyes + 6, 18:28].amax((1, 2)).min() > 0.02
+    assert changed[:, eyes - 4 : eyes + 6, 36:46].amax((1, 2)).min() > 0.02
+    assert changed[:, 45:].max() == 0 and changed[:, :16].max() == 0
+    # Two of them are two pairs.
+    assert (made[touched][0] != made[touched][1]).any()
+    assert objects.put_on(x, 0.0, torch.Generator()) is x
 
 
 def test_the_cache_is_used_until_the_files_change(tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import engine as engines  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import checkpoint, pyramid  # noqa: E402
+from training import finder as finders  # noqa: E402
+from training import interpreter as interpreters  # noqa: E402
 from training.loop import Trainer  # noqa: E402
 from training.model import LapCVAE, Mixed  # noqa: E402
 
@@ -170,6 +172,44 @@ def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path, monkey
     # And one that succeeds takes its place.
     assert export_onnx.main([*arguments, "--title", "Second"]) == 0
     assert bundles.open_bundle(models / "mine").title == "Second" and [p.name for p in models.iterdir()] == ["mine"]
+
+
+def test_a_model_exported_anew_keeps_what_is_not_given(tmp_path):
+    def weights(seed):
+        torch.manual_seed(seed)
+        checkpoint.save_weights(small.alive(LapCVAE(small.TOY_64)), tmp_path / f"{seed}.safetensors")
+        return str(tmp_path / f"{seed}.safetensors")
+
+    interpreters.save(interpreters.Interpreter(32, (8, 8), (1, 1)).eval(), tmp_path, {"images": "3"})
+    finders.save(finders.Finder().eval(), tmp_path, {"threshold": "0.5"})
+    (tmp_path / "card.md").write_text("A card.")
+    mine = tmp_path / "models" / "mine"
+    first = ["-o", str(mine), "--interpreter", str(tmp_path), "--finder", str(tmp_path), "--title", "First",
+             "--eyes", "0.4,0.3", "--card", str(tmp_path / "card.md"), "--licence", "Mine."]  # fmt: skip
+    assert export_onnx.main([weights(1), *first]) == 0
+    before, old = _contents(mine), bundles.open_bundle(mine)
+    assert export_onnx.main([weights(2), "-o", str(mine), "--title", "Second"]) == 0
+    after, new = _contents(mine), bundles.open_bundle(mine)
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert changed >= {"weights.safetensors", "decode_0.onnx", "manifest.json"}
+    kept = {"card.md", "find.onnx", "refine.onnx", "interpret.onnx", "interpreter.safetensors"}
+    assert not kept & changed and before.keys() == after.keys()
+    assert (new.title, new.licence, new.eyes) == ("Second", "Mine.", old.eyes)
+    assert (new.finder, new.interpreter) == (old.finder, old.interpreter) and new.finder and new.interpreter
+
+
+def test_what_is_there_is_not_kept_for_a_model_of_another_size_or_if_it_is_damaged(tmp_path):
+    checkpoint.save_weights(small.alive(LapCVAE(small.TOY_64)), tmp_path / "w.safetensors")
+    mine = tmp_path / "models" / "mine"
+    arguments = [str(tmp_path / "w.safetensors"), "-o", str(mine)]
+    assert export_onnx.main([*arguments, "--title", "First"]) == 0
+    checkpoint.save_weights(small.alive(LapCVAE(small.TOY)), tmp_path / "other.safetensors")
+    assert export_onnx.main([str(tmp_path / "other.safetensors"), "-o", str(mine)]) == 0
+    assert bundles.open_bundle(mine).title == export_onnx.NEW_TITLE
+    assert export_onnx.main([*arguments, "--title", "First"]) == 0
+    (mine / "decode_0.onnx").write_bytes(b"")
+    assert export_onnx.main(arguments) == 0
+    assert bundles.open_bundle(mine).title == export_onnx.NEW_TITLE
 
 
 def test_a_run_can_start_from_a_bundle(exported, tmp_path):

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import faces, openvino_graphs  # noqa: E402
+from training import data, faces, openvino_graphs  # noqa: E402
 
 
 class StandIn:
@@ -295,6 +295,26 @@ def test_noise_is_found_and_redrawn_for_every_picture(monkeypatch):
     many = faces.fresh_noise(maps, range(200))["4"]
     assert many.std() == pytest.approx(maps[1].std, rel=0.03)
     assert abs(many.mean(0)).max() < 0.4 * maps[1].std  # nothing common is left: s / sqrt(200) = .07
+
+
+def test_a_gpus_noise_is_as_strong_and_a_pictures_own():
+    maps = (faces.NoiseMap("2", "a", 8, 0.3), faces.NoiseMap("4", "b", 16, 2.0))
+    noise = faces.noise_on(maps, [5, 6], "cpu")
+    assert {layer: tuple(n.shape) for layer, n in noise.items()} == {"2": (2, 1, 8, 8), "4": (2, 1, 16, 16)}
+    assert torch.equal(faces.noise_on(maps, [6], "cpu")["4"][0], noise["4"][1])
+    many = faces.noise_on(maps, range(200), "cpu")
+    assert [float(many[m.layer].std()) for m in maps] == pytest.approx([0.3, 2.0], rel=0.03)
+
+
+def test_arrays_hold_the_same_faces_at_every_size(tmp_path):
+    generate = lambda seeds: np.stack([np.full((512, 512, 3), seed, np.uint8) for seed in seeds])  # noqa: E731
+    told = []
+    made = faces.make_arrays(5, tmp_path, generate, start=7, batch=2, side=512, progress=told.append)
+    assert made == faces.Made(5, 0) and [so_far.made for so_far in told] == [2, 4, 5]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures-256.npy", "pictures-512.npy"]
+    for side in (256, 512):
+        array = data.load(tmp_path, "all", side, tmp_path / "cache").array
+        assert array.shape == (5, side, side, 3) and array[:, 9, 9, 0].tolist() == [7, 8, 9, 10, 11]
 
 
 def test_pictures_are_box_averages_rounded():

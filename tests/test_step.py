@@ -15,8 +15,8 @@ from training.adversary import Adversary, Judge  # noqa: E402
 from training.config import Mix, Optimisation  # noqa: E402
 from training.energy_score import log_energy_score  # noqa: E402
 from training.interpreter import Interpreter  # noqa: E402
-from training.model import LapCVAE  # noqa: E402
-from training.step import Step, negative_elbo, optimal_nll  # noqa: E402
+from training.model import DiagonalGaussian, LapCVAE  # noqa: E402
+from training.step import Step, WholeAndEdits, negative_elbo, optimal_nll  # noqa: E402
 
 
 def _conditions(mix):
@@ -201,6 +201,21 @@ def test_with_an_interpreter_the_painted_half_are_edits_in_the_photo():
     drawn.samples.square().mean().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.decoders[0].priors.parameters())
     assert all(p.grad is None for p in reader.parameters())
+
+
+def test_in_an_edit_what_was_read_stays_but_for_a_share():
+    count, shape = 3, (2, 4, 4)
+    mu, read, photo = (torch.full((2 * count, *shape), v) for v in (1.0, 5.0, 9.0))
+    prior = DiagonalGaussian(mu, torch.zeros_like(mu))
+    posterior = [DiagonalGaussian(photo[:count], torch.zeros_like(photo[:count]))]
+    mask = torch.zeros(count, 1, 4, 4)
+    mask[:, :, 2:] = 1
+    nothing = [torch.zeros_like(mu)]
+    whole, edits = WholeAndEdits(nothing, 1.0, posterior, [mask], [read[:count]], 0.25)(0, prior).chunk(2)
+    assert (whole == 1).all() and (edits[:, :, :2] == 9).all() and (edits[:, :, 2:] == 4).all()
+    # Where nothing was read all is drawn.
+    _, edits = WholeAndEdits(nothing, 1.0, posterior, [mask], None, 0.25)(0, prior).chunk(2)
+    assert (edits[:, :, :2] == 9).all() and (edits[:, :, 2:] == 1).all()
 
 
 def test_a_level_that_is_not_trained_only_draws_what_the_finer_ones_sample_for():

@@ -128,8 +128,14 @@ def array_of(folder: Path, side: int) -> Path:
     return folder / f"pictures-{side}.npy"
 
 
-def _part_of_array(path: Path, split: str) -> Pictures:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+def _part_of_array(path: Path, split: str, side: int) -> Pictures:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise LapcvaeError(f"{path} cannot be read ({error}).", "Make it again.") from error
+    if array.shape[1:] != (side, side, 3) or array.dtype != np.uint8:
+        found = f"{array.dtype} of {array.shape}"
+        raise LapcvaeError(f"{path} holds {found}, not N x {side} x {side} x 3 bytes.", "Make it again.")
     held = len(array) // 20
     part = {"test": slice(held), "val": slice(held, 2 * held), "train": slice(2 * held, None), "all": slice(None)}[split]
     return Pictures(array[part], ())
@@ -138,10 +144,14 @@ def _part_of_array(path: Path, split: str) -> Pictures:
 def load(path: Path, split: str, side: int, cache: Path, say=print, needed: bool = True) -> Pictures:
     """All pictures of a split ("train", "val", "test" or "all"), from `cache` if it was made from the same files.
 
-    That there are none is an error where they are `needed`.
+    A folder with an array of them (`array_of`) is not read again. That there are none is an error where they are `needed`.
     """
     if array_of(path, side).is_file():
-        return _part_of_array(array_of(path, side), split)
+        return _part_of_array(array_of(path, side), split, side)
+    if others := sorted(p.name for p in path.glob("pictures-*.npy")):
+        raise LapcvaeError(
+            f"{path} holds {', '.join(others)}, and pictures of {side} pixels are wanted.", "Make an array of that size too."
+        )
     stamp = _stamp(path, split, side)
     array_file, info_file = cache / f"{split}-{side}-{stamp}.npy", cache / f"{split}-{side}-{stamp}.json"
     if not info_file.exists():
