@@ -175,10 +175,12 @@ def test_a_failed_export_leaves_the_old_bundle_and_nothing_else(tmp_path, monkey
 
 
 def test_a_model_exported_anew_keeps_what_is_not_given(tmp_path):
-    def weights(seed):
-        torch.manual_seed(seed)
-        checkpoint.save_weights(small.alive(LapCVAE(small.TOY_64)), tmp_path / f"{seed}.safetensors")
-        return str(tmp_path / f"{seed}.safetensors")
+    def weights(number):
+        net = small.alive(LapCVAE(small.TOY_64))
+        for parameter in net.parameters():
+            parameter.data *= number
+        checkpoint.save_weights(net, tmp_path / f"{number}.safetensors")
+        return str(tmp_path / f"{number}.safetensors")
 
     interpreters.save(interpreters.Interpreter(32, (8, 8), (1, 1)).eval(), tmp_path, {"images": "3"})
     finders.save(finders.Finder().eval(), tmp_path, {"threshold": "0.5"})
@@ -186,9 +188,9 @@ def test_a_model_exported_anew_keeps_what_is_not_given(tmp_path):
     mine = tmp_path / "models" / "mine"
     first = ["-o", str(mine), "--interpreter", str(tmp_path), "--finder", str(tmp_path), "--title", "First",
              "--eyes", "0.4,0.3", "--card", str(tmp_path / "card.md"), "--licence", "Mine."]  # fmt: skip
-    assert export_onnx.main([weights(1), *first]) == 0
+    assert export_onnx.main([weights(1.0), *first]) == 0
     before, old = _contents(mine), bundles.open_bundle(mine)
-    assert export_onnx.main([weights(2), "-o", str(mine), "--title", "Second"]) == 0
+    assert export_onnx.main([weights(0.9), "-o", str(mine), "--title", "Second"]) == 0
     after, new = _contents(mine), bundles.open_bundle(mine)
     changed = {name for name in before if before[name] != after.get(name)}
     assert changed >= {"weights.safetensors", "decode_0.onnx", "manifest.json"}
