@@ -413,8 +413,10 @@ def export_model(args: argparse.Namespace, work: Path) -> dict:
     net = round_to_half(checkpoint.load_weights(args.model)).float().eval()
     facts = checkpoint.facts(args.model)
     errors = [export_graph(graph, work) for graph in graphs_of(net)]
-    checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True)
     kept = keep_from(args.out, work, net.config.size)
+    smaller = args.out.parent / (args.extends or kept.get("extends", "."))
+    there = smaller != args.out.parent and (smaller / checkpoint.WEIGHTS).is_file()
+    checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True, extends=smaller if there else None)
     if args.card:
         shutil.copyfile(args.card, work / bundles.CARD)
     return manifest_of(net, args, facts, max(errors), work, kept)

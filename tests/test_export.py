@@ -12,12 +12,14 @@ pytest.importorskip("onnx")
 pytest.importorskip("safetensors")
 import onnxruntime  # noqa: E402
 import small  # noqa: E402
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
 import export_onnx  # noqa: E402
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import engine as engines  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import checkpoint, pyramid  # noqa: E402
+from training import checkpoint, config, pyramid  # noqa: E402
 from training import finder as finders  # noqa: E402
 from training import interpreter as interpreters  # noqa: E402
 from training.loop import Trainer  # noqa: E402
@@ -198,6 +200,50 @@ def test_a_model_exported_anew_keeps_what_is_not_given(tmp_path):
     assert not kept & changed and before.keys() == after.keys()
     assert (new.title, new.licence, new.eyes) == ("Second", "Mine.", old.eyes)
     assert (new.finder, new.interpreter) == (old.finder, old.interpreter) and new.finder and new.interpreter
+
+
+def test_a_model_that_extends_another_holds_its_own_levels_only(tmp_path):
+    half = export_onnx.round_to_half(small.alive(LapCVAE(small.TOY_64))).eval()
+    larger = config.Model(2 * half.config.size, (half.config.levels[0], *half.config.levels))
+    net = small.alive(LapCVAE(larger)).eval()
+    state = net.state_dict() | checkpoint._coarser(half, larger)
+    net.load_state_dict(state)
+    models = tmp_path / "models"
+    for one, name in ((half, "small"), (net, "large")):
+        checkpoint.save_weights(one, tmp_path / "w.safetensors")
+        extends = ["--extends", "small"] if name == "large" else []
+        assert export_onnx.main([str(tmp_path / "w.safetensors"), "-o", str(models / name), *extends]) == 0
+    with safe_open(models / "large" / checkpoint.WEIGHTS, framework="pt") as opened:
+        assert {n.split(".")[1] for n in opened.keys() if "." in n} == {"0"}
+    loaded = checkpoint.load_weights(models / "large")
+    for name, tensor in checkpoint.load_weights(models / "small").state_dict().items():
+        if "." in name:
+            part, k, rest = name.split(".", 2)
+            assert torch.equal(loaded.state_dict()[f"{part}.{int(k) + 1}.{rest}"], tensor), name
+    # Exported to where there is no such bundle it holds all of them.
+    assert export_onnx.main([str(models / "large"), "-o", str(tmp_path / "alone")]) == 0
+    assert checkpoint.load_weights(tmp_path / "alone").state_dict().keys() == loaded.state_dict().keys()
+    # Alone it says what it lacks; and it names nothing that lies elsewhere.
+    (models / "small").rename(tmp_path / "small")
+    with pytest.raises(LapcvaeError, match="There is no model at .*small"):
+        checkpoint.load_weights(models / "large")
+    for name in ("../../small", "large"):
+        facts = {"extends": name, "model": config.to_json(larger)}
+        save_file({"sigma2": torch.zeros(4)}, models / "large" / checkpoint.WEIGHTS, facts)
+        with pytest.raises(LapcvaeError, match="no model beside it"):
+            checkpoint.load_weights(models / "large")
+
+
+def test_a_model_with_coarser_levels_of_its_own_holds_all_of_them(tmp_path):
+    half = small.alive(LapCVAE(small.TOY_64))
+    larger = LapCVAE(config.Model(2 * half.config.size, (half.config.levels[0], *half.config.levels)))
+    checkpoint.save_weights(half, tmp_path / "w.safetensors")
+    assert export_onnx.main([str(tmp_path / "w.safetensors"), "-o", str(tmp_path / "models" / "small")]) == 0
+    checkpoint.save_weights(larger, tmp_path / "w.safetensors")
+    arguments = [str(tmp_path / "w.safetensors"), "-o", str(tmp_path / "models" / "large"), "--extends", "small"]
+    assert export_onnx.main(arguments) == 0
+    (tmp_path / "models" / "small").rename(tmp_path / "small")
+    assert checkpoint.load_weights(tmp_path / "models" / "large").config == larger.config
 
 
 def test_what_is_there_is_not_kept_for_a_model_of_another_size_or_if_it_is_damaged(tmp_path):

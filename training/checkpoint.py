@@ -18,12 +18,20 @@ from .model import LapCVAE
 STATE, WEIGHTS = "state.pt", "weights.safetensors"
 
 
-def save_weights(net: LapCVAE, path: Path, facts: dict[str, str] | None = None, half: bool = False) -> None:
-    """`facts` are strings for the file's metadata, beside the model's description; `half`: as float16."""
+def save_weights(net: LapCVAE, path: Path, facts: dict[str, str] | None = None, half: bool = False,
+                 extends: Path | None = None) -> None:  # fmt: skip
+    """`facts` are strings for the file's metadata, beside the model's description; `half`: as float16; `extends`: a bundle
+    beside the file's folder: if its levels are this model's coarser ones they are not written again."""
     temporary = path.with_suffix(".part")
     dtype = torch.float16 if half else torch.float32
-    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in net.state_dict().items()}
-    save_file(tensors, temporary, {"model": config.to_json(net.config), **(facts or {})})
+    facts, state = dict(facts or {}), net.state_dict()
+    if extends:
+        coarser = _coarser(load_weights(extends), net.config)
+        if all(torch.equal(tensor, state.get(name, tensor[:0])) for name, tensor in coarser.items()):
+            facts["extends"] = extends.name
+            state = {name: tensor for name, tensor in state.items() if name not in coarser}
+    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in state.items()}
+    save_file(tensors, temporary, {"model": config.to_json(net.config), **facts})
     # safetensors makes it readable for its owner alone; a bundle is for all users of a machine.
     temporary.chmod(0o644)
     os.replace(temporary, path)
@@ -39,21 +47,40 @@ def find_weights(path: Path) -> Path:
 
 
 def facts(path: Path) -> dict[str, str]:
-    """What the weights file says about itself, without the model's description."""
+    """What the weights file says about itself, without the model's description and what it extends."""
     with safe_open(find_weights(path), framework="pt") as opened:
-        return {name: text for name, text in (opened.metadata() or {}).items() if name != "model"}
+        return {name: text for name, text in (opened.metadata() or {}).items() if name not in ("model", "extends")}
+
+
+def _coarser(smaller: LapCVAE, model: config.Model) -> dict[str, torch.Tensor]:
+    """What a smaller model has of a larger one: its levels are the larger one's coarser ones."""
+    finer = len(model.levels) - len(smaller.config.levels)
+    if finer <= 0 or smaller.config.levels != model.levels[finer:]:
+        return {}
+    parts = ((name.split(".", 2), tensor) for name, tensor in smaller.state_dict().items() if "." in name)
+    return {f"{part}.{int(k) + finer}.{rest}": tensor for (part, k, rest), tensor in parts}
 
 
 def load_weights(path: Path) -> LapCVAE:
-    """The network that a weights file describes, ready for evaluation."""
+    """The network that a weights file describes, ready for evaluation; with the levels of the bundle that it extends, which
+    lies beside its folder."""
+    return _load(path, ())
+
+
+def _load(path: Path, larger: tuple[str, ...]) -> LapCVAE:
     file = find_weights(path)
     try:
         with safe_open(file, framework="pt") as opened:
-            description = (opened.metadata() or {}).get("model", "")
+            facts = opened.metadata() or {}
+            description, extends = facts.get("model", ""), facts.get("extends", "")
             tensors = {name: opened.get_tensor(name).float() for name in opened.keys()}
     except Exception as error:  # safetensors raises its own, undocumented type
         raise LapcvaeError(f"{file} cannot be read ({error}).", "It is damaged: copy or train it again.") from error
     net = LapCVAE(config.model_from_json(description))
+    if extends:
+        if Path(extends).name != extends or extends in larger:
+            raise LapcvaeError(f'{file} extends "{extends}", which is no model beside it.', "Copy it again.")
+        tensors = _coarser(_load(file.parent.parent / extends, (*larger, extends)), net.config) | tensors
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:
