@@ -39,28 +39,37 @@ stage 5-sharp faces-128 30000 --levels 0,1 --init "$out/4-calibrated" --kl-warm-
   --learning-rate 2e-4 --decay 0.45
 stage 6-structure faces-128 75000 --levels 1,2 --init "$out/5-sharp" "${sampled[@]}"
 stage 7-detail faces-128 30000 --levels 0 --init "$out/6-structure" "${sampled[@]}"
+# What reads crude paintings: first as a regression, then it has to decide.
+reader() {
+  local name=$1 images=$2
+  shift 2
+  mkdir -p "$out/$name"
+  ln -sfn ../cache "$out/$name/cache"
+  "$python" -m training interpreter --data "$faces" --out "$out/$name" --images "$(pictures "$images")" --batch "$batch" \
+    --device "$device" --glasses 0.08 "$@"
+}
+reader 8-reader 140000 --init "$out/7-detail"
+reader 9-reader 200000 --init "$out/8-reader" --adversarial 0.5 --parts --learning-rate 5e-4 --decay 0.5
+# The levels as they are used: for what it reads.
+stage 10-edits faces-128 70000 --levels 0,1,2 --init "$out/7-detail" --interpreter "$out/9-reader" --glasses 0.08 \
+  "${sampled[@]}" --adversarial 0.6
 # An octave more, on crops; it begins as a copy of the octave below it.
-stage 8-octave faces-256 60000 --init "$out/7-detail:0=1,1=2,2=3,3=4" --init "$out/7-detail:0=0" --kl-warm-up 0 \
+stage 11-octave faces-256 60000 --init "$out/10-edits:0=1,1=2,2=3,3=4" --init "$out/10-edits:0=0" --kl-warm-up 0 \
   --calibration 0.5 --adversarial 0.15 --learning-rate 4e-4
-stage 9-octave faces-256 26000 --init "$out/8-octave" "${sampled[@]}"
+stage 12-octave faces-256 70000 --init "$out/11-octave" "${sampled[@]}" --adversarial 0.6
 
 mkdir -p "$out/finder"
 ln -sfn ../cache "$out/finder/cache"
 "$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 125000)"
-# What reads crude paintings.
-mkdir -p "$out/interpreter"
-ln -sfn ../cache "$out/interpreter/cache"
-"$python" -m training interpreter --data "$faces" --out "$out/interpreter" --init "$out/7-detail" \
-  --images "$(pictures 150000)" --batch "$batch" --device "$device"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"
 }
 exported() { "$python" export_onnx.py "$out/$1" -o "$out/$2" --title "$3" --eyes 0.464,0.252 --int8 "$faces" \
-  --interpreter "$out/interpreter" "${@:4}"; }
+  --interpreter "$out/9-reader" "${@:4}"; }
 
-evaluated 7-detail evaluation-128
-exported 7-detail faces-128 "Faces, 128 pixels" --finder "$out/finder" --quality "$out/evaluation-128/evaluation.json"
-evaluated 9-octave evaluation-256
-exported 9-octave faces-256 "Faces, 256 pixels" --extends faces-128 --quality "$out/evaluation-256/evaluation.json"
+evaluated 10-edits evaluation-128
+exported 10-edits faces-128 "Faces, 128 pixels" --finder "$out/finder" --quality "$out/evaluation-128/evaluation.json"
+evaluated 12-octave evaluation-256
+exported 12-octave faces-256 "Faces, 256 pixels" --extends faces-128 --quality "$out/evaluation-256/evaluation.json"
 echo "The models are $out/faces-128 and $out/faces-256; their figures are in $out/evaluation-*/evaluation.md."

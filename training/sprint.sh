@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Trains the shipped models further for some minutes, all networks at once, on one GPU.
 # usage: training/sprint.sh FOLDER MINUTES
-#   FACES=DIR     training pictures: pictures-256.npy and pictures-512.npy, as `python -m training faces --side 512 --arrays`
-#                 makes them (default: FOLDER/faces, made if they are not there)
+#   FACES=DIR     training pictures: pictures-256.npy, as `python -m training faces --arrays` makes it (default:
+#                 FOLDER/faces, made if it is not there)
 #   MODELS=DIR    what to begin with: bundles or runs called faces-128 and faces-256 (default: models)
 #   PYTHON=.venv/bin/python DEVICE=cuda COUNT=8000
 #   BATCH=160     with 64, a step of the levels took half a second on an H200, most of it the processor's time: 62,000
@@ -18,8 +18,8 @@ faces=${FACES:-$out/faces} models=${MODELS:-models}
 
 share() { "$python" -c 'import sys; print(float(sys.argv[1]) * float(sys.argv[2]))' "$minutes" "$1"; }
 
-if [ ! -e "$faces/pictures-512.npy" ]; then
-  "$python" -m training faces "${COUNT:-8000}" --side 512 --arrays --device "$device" --out "$faces"
+if [ ! -e "$faces/pictures-256.npy" ]; then
+  "$python" -m training faces "${COUNT:-8000}" --arrays --device "$device" --out "$faces"
 fi
 
 common=(--data "$faces" --device "$device" --batch "$batch" --glasses 0.08 --threads "${THREADS:-4}"
@@ -30,10 +30,6 @@ train() {
     --kl-warm-up 0 "${@:4}" > "$out/$1.log" 2>&1
 }
 sampled=(--calibration 1 --adversarial 0.6 --whole-chain)
-# later NAME PRESET LEVELS OPTION...: when two fifths are over, for half of the time; its coarse levels are those of now.
-later() {
-  train "$1" 0.5 "$2" "${@:4}" --init "$out/levels:$3" "${sampled[@]}" --learning-rate 4e-4 --decay 0.5
-}
 
 # Its readings, as good as they are by then, are what the levels learn to draw.
 mkdir -p "$out/interpreter"
@@ -42,15 +38,11 @@ mkdir -p "$out/interpreter"
   --init "$models/faces-128" --adversarial 0.5 --parts --learning-rate 6e-4 --decay 0.5 > "$out/interpreter.log" 2>&1 &
 train levels 1 faces-128 --levels 0,1,2 --init "$models/faces-128" --interpreter "$out/interpreter" "${sampled[@]}" \
   --learning-rate 5e-4 --decay 0.4 &
+# The larger model's own level, when two fifths are over, for half of the time; its coarse levels are those of then.
 {
   sleep "$(share 24)"
-  later octave-256 faces-256 0=1,1=2,2=3,3=4 --init "$models/faces-256"
-} &
-{
-  # An octave more begins as a copy of the octave below it.
-  train octave-512-begun 0.4 faces-512 --init "$models/faces-256:0=1,1=2,2=3,3=4,4=5" --init "$models/faces-256:0=0" \
-    --calibration 0.5 --adversarial 0.15 --learning-rate 5e-4 --decay 0.3 &&
-  later octave-512 faces-512 0=2,1=3,2=4,3=5 --init "$out/octave-512-begun"
+  train octave-256 0.5 faces-256 --init "$models/faces-256" --init "$out/levels:0=1,1=2,2=3,3=4" "${sampled[@]}" \
+    --learning-rate 4e-4 --decay 0.5
 } &
 failed=0
 for job in $(jobs -p); do wait "$job" || failed=1; done
