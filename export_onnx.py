@@ -329,13 +329,13 @@ def write_manifest(manifest: dict, folder: Path) -> None:
     (folder / bundles.MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
 
 
-# What a bundle keeps when its model is exported anew: entries of the manifest, and files.
+# The manifest's entries that a bundle keeps when its model is exported anew.
 KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter")
 NEW_TITLE, NEW_LICENCE = "A LapCVAE model", "Made from your own pictures: yours."
 
 
 def keep_from(old: Path, work: Path, size: int) -> dict:
-    """Copy what goes on being right of the bundle that is there, if there is a sound one of this size; its entries."""
+    """Copy what is not made anew of the bundle that is there, if there is a sound one of this size; its entries."""
     try:
         bundle = bundles.open_bundle(old)
     except LapcvaeError:
@@ -350,6 +350,7 @@ def keep_from(old: Path, work: Path, size: int) -> dict:
     for name in files:
         if (old / name).is_file():
             shutil.copyfile(old / name, work / name)
+            print(f"{name} is kept" + (", and says what it said of the old model." if name == bundles.CARD else "."))
     return {name: bundle.manifest[name] for name in KEPT if name in bundle.manifest}
 
 

@@ -20,7 +20,7 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -123,7 +123,7 @@ class Wanted:
 class Readings:
     """The ways to take a painting, each read when the first variant asks for it. `read`: what is wanted, by looseness."""
 
-    def __init__(self, read: Callable[[float], Wanted], loosely: tuple[float, ...]):
+    def __init__(self, read: Callable[[float], Wanted], loosely: Sequence[float]):
         self._read, self._loosely = read, loosely
         self._found: list[Wanted | None] = [None] * len(loosely)
         self._locks = [threading.Lock() for _ in loosely]
@@ -161,7 +161,7 @@ class Plan:
     # Whether an interpreter reads the painting; then K is the level whose picture the finer ones are drawn for, else j.
     interpreted: bool = False
     # What they are drawn for, by variant.
-    readings: Readings = None
+    readings: Readings | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
 

@@ -231,12 +231,13 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
 
 def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
-    """What one edit needs beside its variants: its interpretation and the statistics of level K. Uninterpreted: the
+    """What one edit needs beside its variants: its readings, and the statistics of level K and the latents of each. Else: the
     statistics of the painting, and at the coarsest level its denoising twice, at a finer one the posterior of what is
     painted and the statistics of the level above."""
     m, K = networks.multiply_adds, bundle.K
     if interpreted(bundle, level):
-        return m["interpret"] + m[f"encode_{K}"]
+        latents = sum(m[f"encode_{k}"] for k in range(bundle.interpreter.level, K))
+        return min(VARIANTS, len(edit.LOOSELY)) * (m["interpret"] + m[f"encode_{K}"] + latents)
     if level == K:
         return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
     return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"]

@@ -140,6 +140,9 @@ def test_an_array_is_taken_as_it_is_and_split_by_place(tmp_path):
     # As they would be in a GPU's memory.
     there = data.Pictures(torch.from_numpy(squares), ())
     torch.testing.assert_close(there[torch.tensor([3, 7])], pictures[torch.tensor([3, 7])], rtol=0, atol=0)
+    # Smaller ones are made of it, larger ones not.
+    half = data.load(tmp_path, "val", 16, tmp_path / "cache")
+    assert np.abs(half.array - np.float32(squares[2:4]).reshape(2, 16, 2, 16, 2, 3).mean((2, 4))).max() <= 0.51
     with pytest.raises(LapcvaeError, match="pictures-32.npy, and pictures of 64 pixels"):
         data.load(tmp_path, "all", 64, tmp_path / "cache")
 

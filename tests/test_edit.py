@@ -429,3 +429,40 @@ def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(o
     before = np.abs(encoded.b[2][inner] - pyramid.reduce(service.shown_square(encoded.b[2], 2, style), 2)[inner]).max()
     assert before > 0.02
     assert np.abs(painted - np.array([150, 100, 80]) / 255).max() < 0.2 * before
+    # As sharp as it is: the colour itself up to its edge, and the photo beyond.
+    sharp = encoded.b[0] + paint.fine
+    assert np.abs(sharp[15:47, 15:47] - np.array([150, 100, 80]) / 255).mean() < 0.01
+    assert np.array_equal(sharp[paint.cover == 0], encoded.b[0][paint.cover == 0])
+
+
+def test_a_tint_on_the_coarse_picture_tints_the_photo(one_service, engine):
+    photo = photo_of()
+    coarse = toy.coarse_file(one_service, photo, UPRIGHT, 2, "smooth")
+    rgba = coarse.shown(512).copy()
+    rgba[100:400, 100:400, 0] += 20
+    painting = CoarseOverPhoto(coarse, rgba)
+    host = FileHost(photo, Colours(photo), painting)
+    request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
+    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    paint = service.read_paint(engine, host, request, encoded)
+    # Where the picture is flat a tint cannot be told from paint.
+    tinted = (paint.cover > 0.999) & (paint.opaque < 0.1)
+    assert tinted.sum() > 50
+    assert np.abs(np.median(paint.fine[tinted], 0) - np.array([20, 0, 0]) / 255).max() < 0.01
+
+
+def test_strokes_over_the_photo_are_as_sharp_as_they_are(engine):
+    photo = photo_of()
+    strokes = np.zeros((*photo.pixels.shape[:2], 4), np.uint8)
+    middle = np.s_[photo.pixels.shape[0] // 2 - 20 : photo.pixels.shape[0] // 2 + 20, 60:140]
+    strokes[middle] = (200, 40, 40, 128)
+    painting = StrokesOverPhoto(strokes)
+    host = FileHost(photo, Colours(photo), painting)
+    request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
+    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    paint = service.read_paint(engine, host, request, encoded)
+    whole = paint.cover > 0.999 * paint.cover.max()
+    assert paint.cover.max() == pytest.approx(128 / 255, abs=1e-3) and whole.any()
+    wanted = encoded.b[0] + 128 / 255 * (np.array([200, 40, 40]) / 255 - encoded.b[0])
+    assert np.abs(encoded.b[0] + paint.fine - wanted)[whole].max() < 1e-3
+    assert (paint.fine[paint.cover == 0] == 0).all()

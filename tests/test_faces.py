@@ -309,12 +309,19 @@ def test_a_gpus_noise_is_as_strong_and_a_pictures_own():
 def test_arrays_hold_the_same_faces_at_every_size(tmp_path):
     generate = lambda seeds: np.stack([np.full((512, 512, 3), seed, np.uint8) for seed in seeds])  # noqa: E731
     told = []
-    made = faces.make_arrays(5, tmp_path, generate, start=7, batch=2, side=512, progress=told.append)
-    assert made == faces.Made(5, 0) and [so_far.made for so_far in told] == [2, 4, 5]
+    made = faces.make_arrays(40, tmp_path, generate, start=20, batch=16, side=512, progress=told.append)
+    assert made == faces.Made(40, 0) and [so_far.made for so_far in told] == [16, 32, 40]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pictures-256.npy", "pictures-512.npy"]
     for side in (256, 512):
-        array = data.load(tmp_path, "all", side, tmp_path / "cache").array
-        assert array.shape == (5, side, side, 3) and array[:, 9, 9, 0].tolist() == [7, 8, 9, 10, 11]
+        parts = {s: data.load(tmp_path, s, side, tmp_path / "cache").array for s in ("test", "val", "train")}
+        assert parts["train"].shape == (36, side, side, 3)
+        # As shards of the same seeds have them.
+        for split, array in parts.items():
+            assert array[:, 9, 9, 0].tolist() == [seed for seed in range(20, 60) if faces.split_of(seed) == split]
+    for count, start in ((0, 0), (-20, 0), (21, 0), (20, 3)):
+        with pytest.raises(LapcvaeError):
+            faces.make_arrays(count, tmp_path / "other", generate, start)
+    assert not (tmp_path / "other").exists()
 
 
 def test_pictures_are_box_averages_rounded():

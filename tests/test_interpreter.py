@@ -219,13 +219,16 @@ def test_what_is_missing_is_explained(tmp_path, capsys):
 # --- in an edit ---
 
 
-def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0, erased: bool = False):
-    """A patch over the middle of the portrait."""
+def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0, erased: bool = False,
+            stripe: bool = False):  # fmt: skip
+    """A patch over the middle of the portrait; with a `stripe` down its middle that is darker."""
     encoded = edit.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
     cover = np.zeros((64, 64), np.float32)
     cover[16:48, 16:48] = 1
     n, colour = 64 >> level, np.float32([0.2, -0.1, 0.1])
     fine = np.repeat(cover[:, :, None], 3, 2)
+    if stripe:
+        fine[16:48, 30:34] *= -3
     inside = pyramid.reduce(fine, level)
     gone = inside[:, :, 0] if erased else np.zeros((n, n), np.float32)
     paint = masks.Paint(level, np.float32(not erased) * inside * colour, gone, cover, np.float32(opaque) * cover,
@@ -251,6 +254,54 @@ def test_variants_have_the_coarse_picture_that_was_read(engine, level):
     assert np.abs(a - c).max() * 255 > 2
     # The way to take it that was asked for is read once.
     assert plan.readings(every) is plan.readings(0) and plan.readings(1) is not plan.readings(0)
+
+
+def test_strokes_are_shown_as_sharp_or_as_loose_as_each_reading_takes_them(engine, monkeypatch):
+    shown, ask = [], engine.interpret
+
+    def watched(picture, mask, crudeness):
+        shown.append((picture, crudeness))
+        return ask(picture, mask, crudeness)
+
+    monkeypatch.setattr(engine, "interpret", watched)
+    plan = plan_of(engine, 2, 0.3, stripe=True)
+    for index in range(len(edit.LOOSELY)):
+        plan.readings(index)
+    assert all((crudeness == np.float32(0.3)).all() for _, crudeness in shown)
+    # How much darker the stripe is than what is beside it, the closest reading first.
+    middle = [float(np.ptp(picture[12:20, 12:20].mean(2))) for picture, _ in shown]
+    closest = sorted(range(len(middle)), key=lambda i: 0.3 ** edit.LOOSELY[i])
+    assert all(middle[a] > 1.02 * middle[b] for a, b in zip(closest, closest[1:]))
+
+
+def test_erased_cells_are_shown_filled_and_as_crude_as_can_be(engine, monkeypatch):
+    shown, ask = [], engine.interpret
+    monkeypatch.setattr(engine, "interpret", lambda *seen: shown.append(seen) or ask(*seen))
+    plan = plan_of(engine, 2, 0.3, erased=True)
+    plan.readings(0)
+    (picture, _, crudeness), finest = shown[0], engine.bundle.interpreter.level
+    assert (crudeness[12:20, 12:20] == 1).all() and crudeness[0, 0] == np.float32(0.3)
+    filled = pyramid.enlarge(plan.painted_j, 2 - finest)
+    np.testing.assert_allclose(picture[12:20, 12:20], filled[12:20, 12:20], atol=1e-5)
+
+
+def test_the_first_variant_starts_from_what_was_read(engine):
+    plan = plan_of(engine, 2, 0.5)
+    finest = engine.bundle.interpreter.level
+    read = plan.readings(0)
+    assert sorted(read.read) == list(range(finest, engine.bundle.K))
+
+    def apart(wanted):
+        # From the latents of the reading itself, with nothing drawn anew.
+        latents, shares = edit._latents(plan, finest, 0, wanted)
+        return sum(float(np.abs((z - q.mu)[:, :, 2:-2, 2:-2]).mean()) for z, q in zip(latents, read.read[finest])), shares
+
+    (near, some), (far, all_anew) = apart(read), apart(edit.Wanted(read.picture, read.statistics))
+    assert near < 1e-4 < far
+    share = some[-1].max() / all_anew[-1].max()
+    assert share == pytest.approx(edit.LEAST_DETAIL)
+    # A more daring one has more drawn anew.
+    assert edit._latents(plan, finest, 1, read)[1][-1].max() > some[-1].max()
 
 
 def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):

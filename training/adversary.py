@@ -91,6 +91,18 @@ def optimizer_of(judges: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(judges.parameters(), lr=LEARNING_RATE, betas=(0.5, 0.9), weight_decay=0, fused=True)
 
 
+def restore(judges: nn.Module, optimizer: torch.optim.Optimizer, of_judges: dict, of_optimizer: dict) -> None:
+    """Discriminators and their optimizer as an interrupted run left them."""
+    try:
+        judges.load_state_dict(of_judges)
+    except RuntimeError as error:
+        raise LapcvaeError(
+            "The discriminators of the interrupted run look at other parts, or are those of an earlier version.",
+            "Begin a new run from its weights: another --out, and --init with this folder.",
+        ) from error
+    optimizer.load_state_dict(of_optimizer)
+
+
 class Adversary:
     """The discriminators of the trained levels and their optimizer. `crop`, `parts`: as in `config.Optimisation`."""
 
@@ -117,14 +129,7 @@ class Adversary:
         return {"judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict) -> None:
-        try:
-            self.judges.load_state_dict(state["judges"])
-        except RuntimeError as error:
-            raise LapcvaeError(
-                "The discriminators of the interrupted run look at other parts, or are those of an earlier version.",
-                "Begin a new run from its weights: another --out, and --init with this folder.",
-            ) from error
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.judges, self.optimizer, state["judges"], state["optimizer"])
 
 
 def _mean(found: list[list[torch.Tensor]]) -> torch.Tensor:

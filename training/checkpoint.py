@@ -27,7 +27,7 @@ def save_weights(net: LapCVAE, path: Path, facts: dict[str, str] | None = None, 
     facts, state = dict(facts or {}), net.state_dict()
     if extends:
         coarser = _coarser(load_weights(extends), net.config)
-        if all(torch.equal(tensor, state.get(name, tensor[:0])) for name, tensor in coarser.items()):
+        if coarser and all(torch.equal(tensor, state.get(name, tensor[:0])) for name, tensor in coarser.items()):
             facts["extends"] = extends.name
             state = {name: tensor for name, tensor in state.items() if name not in coarser}
     tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in state.items()}
@@ -80,7 +80,7 @@ def _load(path: Path, larger: tuple[str, ...]) -> LapCVAE:
     if extends:
         if Path(extends).name != extends or extends in larger:
             raise LapcvaeError(f'{file} extends "{extends}", which is no model beside it.', "Copy it again.")
-        tensors = _coarser(_load(file.parent.parent / extends, (*larger, extends)), net.config) | tensors
+        tensors = _coarser(_load(file.absolute().parent.parent / extends, (*larger, extends)), net.config) | tensors
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,8 +1,8 @@
-"""Paintings as people make them, from clean pictures: what the interpreter (`training.interpret`) learns to read.
+"""Paintings as people make them, from clean pictures: what the interpreter (`training.interpreter`) learns to read.
 
 A painter who wants a picture paints less than it has: a few flat tones, where they roughly belong, over something that has
 to go. So a region is painted over with the picture's own tones, as few and as displaced as the painting is crude; what is
-under the paint shows at its rim; and all of it is seen in cells of the painted level, enlarged.
+under the paint shows at its rim; and all of it is seen as it is, in cells of the painted level, enlarged, or between.
 """
 
 from __future__ import annotations

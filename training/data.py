@@ -108,8 +108,8 @@ class Pictures:
         return len(self.array)
 
     def on(self, device: str) -> Pictures:
-        """The same, in a GPU's memory if that is where they are wanted."""
-        if torch.device(device).type == "cpu":
+        """The same, in a GPU's memory if that is where they are wanted and half of what is free there holds them."""
+        if torch.device(device).type == "cpu" or self.array.nbytes > torch.cuda.mem_get_info()[0] // 2:
             return self
         return Pictures(torch.from_numpy(np.array(self.array)).to(device), self.skipped)
 
@@ -118,7 +118,8 @@ class Pictures:
         if torch.is_tensor(self.array):
             raw = self.array[torch.as_tensor(index, device=self.array.device)]
         else:
-            raw = torch.from_numpy(np.stack([self.array[int(i)] for i in index]))
+            numbers = index.tolist() if torch.is_tensor(index) else index
+            raw = torch.from_numpy(np.stack([self.array[i] for i in numbers]))
         return raw.permute(0, 3, 1, 2).float().div_(255)
 
 
@@ -141,29 +142,51 @@ def _part_of_array(path: Path, split: str, side: int) -> Pictures:
     return Pictures(array[part], ())
 
 
+def _from_arrays(path: Path, split: str, side: int) -> Pictures | None:
+    """From an array of them at that size or a larger one; None where there are no arrays."""
+    for factor in (1, 2, 4, 8):
+        if array_of(path, side * factor).is_file():
+            whole = _part_of_array(array_of(path, side * factor), split, side * factor)
+            return _reduced(whole, factor) if factor > 1 else whole
+    if others := sorted(p.name for p in path.glob("pictures-*.npy")):
+        raise LapcvaeError(
+            f"{path} holds {', '.join(others)}, and pictures of {side} pixels are wanted.", "Make an array of that size too."
+        )
+    return None
+
+
+def _reduced(pictures: Pictures, factor: int) -> Pictures:
+    """Every pixel the mean of factor x factor."""
+    n, side = len(pictures), pictures.array.shape[1] // factor
+    small = np.empty((n, side, side, 3), np.uint8)
+    for first in range(0, n, 64):
+        x = F.avg_pool2d(pictures[range(first, min(first + 64, n))], factor)
+        small[first : first + 64] = (x * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+    return Pictures(small, ())
+
+
 def load(path: Path, split: str, side: int, cache: Path, say=print, needed: bool = True) -> Pictures:
     """All pictures of a split ("train", "val", "test" or "all"), from `cache` if it was made from the same files.
 
     A folder with an array of them (`array_of`) is not read again. That there are none is an error where they are `needed`.
     """
-    if array_of(path, side).is_file():
-        return _part_of_array(array_of(path, side), split, side)
-    if others := sorted(p.name for p in path.glob("pictures-*.npy")):
-        raise LapcvaeError(
-            f"{path} holds {', '.join(others)}, and pictures of {side} pixels are wanted.", "Make an array of that size too."
-        )
+    if (pictures := _from_arrays(path, split, side)) is not None:
+        return _some(pictures, path, split, needed)
     stamp = _stamp(path, split, side)
     array_file, info_file = cache / f"{split}-{side}-{stamp}.npy", cache / f"{split}-{side}-{stamp}.json"
     if not info_file.exists():
         _build(path, split, side, array_file, info_file, say)
     info = json.loads(info_file.read_text())
-    array = np.load(array_file, mmap_mode="r")
-    if needed and not len(array):
+    return _some(Pictures(np.load(array_file, mmap_mode="r"), tuple(info["skipped"])), path, split, needed)
+
+
+def _some(pictures: Pictures, path: Path, split: str, needed: bool) -> Pictures:
+    if needed and not len(pictures):
         raise LapcvaeError(
-            f"{path} has no readable {split} pictures ({len(info['skipped'])} were skipped).",
+            f"{path} has no readable {split} pictures ({len(pictures.skipped)} were skipped).",
             "Check the path; pictures are .png, .jpg, .webp, .bmp or .tif.",
         )
-    return Pictures(array, tuple(info["skipped"]))
+    return pictures
 
 
 def _stamp(path: Path, split: str, side: int) -> str:

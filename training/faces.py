@@ -2,7 +2,8 @@
 
 The PyPI wheel random_face 2021.7.21.1 holds a MobileStyleGAN (FFHQ, 1024 px) as two OpenVINO graphs, a mapping network
 and a synthesis network. Only these two files' numbers are used; the wheel is neither installed nor imported. Face i is
-a function of its seed i alone, so any machine makes the same ones (up to rounding) and shards can be made in any order.
+a function of its seed i alone, so any machine makes the same ones (up to rounding, and to the noise of skin and hair, which
+a GPU draws itself) and shards can be made in any order.
 """
 
 from __future__ import annotations
@@ -335,6 +336,13 @@ class Made:
     found: int
 
 
+def _require_range(count: int, start: int) -> None:
+    if count < 1 or start < 0:
+        raise LapcvaeError(
+            f"{count} faces from seed {start} cannot be made.", "Give a count of at least 1 and a start of at least 0."
+        )
+
+
 def make_faces(
     count: int,
     folder: Path,
@@ -350,10 +358,7 @@ def make_faces(
     again; a shard appears, or is replaced by a longer one, only when all of its faces that were asked for are done. So
     an interrupted run loses the shard in progress at most.
     """
-    if count < 1 or start < 0:
-        raise LapcvaeError(
-            f"{count} faces from seed {start} cannot be made.", "Give a count of at least 1 and a start of at least 0."
-        )
+    _require_range(count, start)
     folder.mkdir(parents=True, exist_ok=True)
     low, high = PSI_RANGE
     text = README.format(
@@ -394,18 +399,22 @@ def make_arrays(
     progress: Callable[[Made], None] = lambda so_far: None,
 ) -> Made:
     """The same faces, not as shards of compressed pictures but as one array for each of SIDES up to `side`
-    (`training.data.array_of`): with a GPU, compressing takes longer than making. Not resumed: it takes minutes."""
+    (`training.data.array_of`): with a GPU, compressing takes longer than making. Not resumed: it takes minutes. In the order
+    of their splits: test, val, train."""
+    _require_range(count, start)
+    if count % 20 or start % 20:
+        raise LapcvaeError(f"{count} faces from seed {start} are no whole twenties.", "Of each, one is for test, one for val.")
     folder.mkdir(parents=True, exist_ok=True)
     sides = [s for s in SIDES if s <= side]
     partial = {s: array_of(folder, s).with_suffix(".part") for s in sides}
     arrays = {s: np.lib.format.open_memmap(partial[s], "w+", np.uint8, (count, s, s, 3)) for s in sides}
+    ordered = sorted(range(start, start + count), key=lambda seed: (("test", "val", "train").index(split_of(seed)), seed))
     for first in range(0, count, batch):
-        seeds = range(start + first, start + min(count, first + batch))
-        pictures = generate(seeds)
+        seeds = ordered[first : first + batch]
+        pictures = torch.from_numpy(generate(seeds)).permute(0, 3, 1, 2)
         for s, array in arrays.items():
-            whole = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-            small = pictures if s == side else F.avg_pool2d(whole, side // s).add(0.5).byte().permute(0, 2, 3, 1).numpy()
-            array[first : first + len(seeds)] = small
+            small = pictures if s == side else F.avg_pool2d(pictures.float(), side // s).add(0.5).byte()
+            array[first : first + len(seeds)] = small.permute(0, 2, 3, 1).numpy()
         progress(Made(first + len(seeds), 0))
     for s, array in arrays.items():
         array.flush()

@@ -168,6 +168,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
         self.judges = torch.nn.ModuleDict()
         if run.adversarial:
+            if run.size < min(JUDGED):
+                raise LapcvaeError(f"{run.size} pixels are too few to be judged.", f"Take {min(JUDGED)}, or no --adversarial.")
             for side in (s for s in JUDGED if s <= run.size):
                 self.judges[str(side)] = adversary.Judge(side, JUDGED[side], run.parts)
             self.judges.to(run.device, memory_format=torch.channels_last)
@@ -181,7 +183,7 @@ class Trainer:
     def share(self) -> float:
         """How much of the run is done, 0 to 1."""
         run = self.run
-        return min(1.0, max(self.images / run.images, self.seconds / (60 * run.minutes) if run.minutes else 0))
+        return min(1.0, max(self.images / max(1, run.images), self.seconds / (60 * run.minutes) if run.minutes else 0))
 
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
@@ -195,15 +197,17 @@ class Trainer:
             # The logarithm: every picture and size counts by itself. A pair of eyes is small beside a rubbed-out half.
             loss = torch.stack([torch.log(error + LEAST_ERROR) for error in found]).mean()
             share = run.adversarial / max(1, len(self.judges))
-            for side, judge in self.judges.items():
-                loss = loss + adversary.fooling(judge, _at(made, side), loss, self.net.last.weight, share)
+            fooling = [
+                adversary.fooling(judge, _at(made, side), loss, self.net.last.weight, share)
+                for side, judge in self.judges.items()
+            ]
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        sum(fooling, loss).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
-        judged = self._learn_to_judge(made.detach(), clean) if self.judges else {}
+        judged = self._learn_to_judge(made.detach(), clean) if self.judges and torch.isfinite(norm) else {}
         self.step += 1
         sizes = [self.net.size >> i for i in range(OCTAVES)]
         rms = {f"rms_{n}": 255 * float(error.detach().mean()) ** 0.5 for n, error in zip(sizes, found)}
@@ -243,8 +247,7 @@ class Trainer:
     def restore(self, state: dict) -> None:
         self.step, self.seconds = state["step"], state.get("seconds", 0.0)
         if self.judges and "judges" in state:
-            self.judges.load_state_dict(state["judges"])
-            self.judging.load_state_dict(state["judging"])
+            adversary.restore(self.judges, self.judging, state["judges"], state["judging"])
         for name in ("net", "ema", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
 

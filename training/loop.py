@@ -1,4 +1,5 @@
-"""The training loop: one process or several (torchrun), interrupted anywhere, resumed to the same result."""
+"""The training loop: one process or several (torchrun), interrupted anywhere, resumed to the same result (but for a run that
+ends with its minutes, or whose interpreter is learning beside it)."""
 
 from __future__ import annotations
 
@@ -26,6 +27,8 @@ from .stop import Stop
 SHEET_PICTURES = 8
 # AlexNet judges, so it is in no loss.
 PERCEPTUAL_NET = "vgg16"
+# Steps after which the interpreter is read again.
+RELOADED = 100
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Trainer:
     def share(self) -> float:
         """How much of the run is done, 0 to 1."""
         o = self.preset.optimisation
-        return min(1.0, max(self.images / o.images, self.seconds / (60 * o.minutes) if o.minutes else 0))
+        return min(1.0, max(self.images / max(1, o.images), self.seconds / (60 * o.minutes) if o.minutes else 0))
 
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
@@ -307,6 +310,9 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
     while not _stopped(trainer, stop):
         stats = trainer.train_step(pictures)
         bar.update(o.batch * trainer.world)
+        if run.interpreter and trainer.step % RELOADED == 0:
+            # It may be learning beside this.
+            trainer.forward.interpreter = _interpreter(run)
         if main and trainer.step % 50 == 0:
             stats["images_per_second"] = (trainer.images - first) / (time.monotonic() - started)
             log.write(json.dumps({n: v if math.isfinite(v) else None for n, v in stats.items()}) + "\n")
@@ -319,9 +325,6 @@ def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: 
         if main and now - saved > 60 * run.checkpoint_minutes:
             save(trainer)
             saved = now
-            if run.interpreter:
-                # It may be learning beside this.
-                trainer.forward.interpreter = _interpreter(run)
         if main and now - drawn > 60 * run.sheet_minutes:
             sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.images:09d}.png")
             drawn = now

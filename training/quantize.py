@@ -31,11 +31,17 @@ KEPT = ("priors", "heads", "scatters", "last", "/m/")
 
 def read_pictures(folder: Path, size: int) -> np.ndarray:
     """The first validation pictures of a folder or of shards (any, if there are too few), N x S x S x 3 in [0, 1]."""
+    if list(folder.glob("pictures-*.npy")):
+        return _require_enough(folder, data.load(folder, "val", size, folder).array[:PICTURES])
     for splits in (("val",), ("train", "val", "test")):
         wanted = (source for source in data.sources(folder) if source.split in splits)
         squares = list(itertools.islice((s for source in wanted if (s := _square(source, size)) is not None), PICTURES))
         if len(squares) == PICTURES:
             break
+    return _require_enough(folder, squares)
+
+
+def _require_enough(folder: Path, squares) -> np.ndarray:
     if len(squares) <= MEASURED:
         raise LapcvaeError(f"{folder} has {len(squares)} readable pictures.", f"Give at least {MEASURED + 1} to measure on.")
     return np.stack(squares).astype(np.float32) / 255

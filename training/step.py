@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from lapcvae import edit as edits
+
 from . import corrupt, crude, draws, pyramid
 from .config import Mix, crop_step
 from .energy_score import log_energy_score
@@ -24,9 +26,9 @@ from .model import DiagonalGaussian, Draw, FromPosterior, FromPrior, LapCVAE, Po
 # use, cooler, every level at a temperature of its own from here to 1, and half of these for what was painted on: they only
 # have to look like photos. With an interpreter these are whole edits: for what it reads of a crude painting, in the photo.
 COOLEST = 0.4
-# Of what the interpreter read, the share that is drawn anew: of the structure, up to this; of the detail, from and to
-# (`lapcvae.edit`).
-STRUCTURE, DETAIL = 0.3, (0.2, 0.8)
+# Of what the interpreter read, the share that is drawn anew: of the structure, up to this (in use, times a temperature that
+# is usually .5), and of the detail, from and to this.
+STRUCTURE, DETAIL = edits.STRUCTURE, (edits.LEAST_DETAIL, edits.MOST_DETAIL)
 # How far the sample goes on beyond the mask in an edit, in pixels of a level.
 BEYOND = 4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
