@@ -334,7 +334,7 @@ KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter")
 NEW_TITLE, NEW_LICENCE = "A LapCVAE model", "Made from your own pictures: yours."
 
 
-def keep_from(old: Path, work: Path, size: int) -> dict:
+def keep_from(old: Path, work: Path, size: int, given: argparse.Namespace) -> dict:
     """Copy what is not made anew of the bundle that is there, if there is a sound one of this size; its entries."""
     try:
         bundle = bundles.open_bundle(old)
@@ -342,10 +342,10 @@ def keep_from(old: Path, work: Path, size: int) -> dict:
         return {}
     if bundle.size != size:
         return {}
-    files = [bundles.CARD]
-    if bundle.finder:
+    files = [] if given.card else [bundles.CARD]
+    if bundle.finder and not given.finder:
         files += [bundle.finder.find, bundle.finder.refine]
-    if bundle.interpreter:
+    if bundle.interpreter and not given.interpreter:
         files += [bundle.interpreter.graph, interpreters.WEIGHTS]
     for name in files:
         if (old / name).is_file():
@@ -414,7 +414,7 @@ def export_model(args: argparse.Namespace, work: Path) -> dict:
     net = round_to_half(checkpoint.load_weights(args.model)).float().eval()
     facts = checkpoint.facts(args.model)
     errors = [export_graph(graph, work) for graph in graphs_of(net)]
-    kept = keep_from(args.out, work, net.config.size)
+    kept = keep_from(args.out, work, net.config.size, args)
     smaller = args.out.parent / (args.extends or kept.get("extends", "."))
     there = smaller != args.out.parent and (smaller / checkpoint.WEIGHTS).is_file()
     checkpoint.save_weights(net, work / checkpoint.WEIGHTS, facts, half=True, extends=smaller if there else None)

@@ -205,10 +205,11 @@ def _latent_mask(reached: np.ndarray, opaque: np.ndarray, painted: np.ndarray, g
 
 
 def spread(share: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """`share`, and where it is 0 but `wanted` what is nearest."""
-    while share.any() and (missing := wanted & (share == 0)).any():
-        share = np.where(missing, _grown(share), share)
-    return share
+    """`share`, and where it is 0 but `wanted` what is nearest, across what is not wanted too."""
+    found = share
+    while found.any() and (wanted & (found == 0)).any():
+        found = np.where(found == 0, _grown(found), found)
+    return np.where(wanted, found, share)
 
 
 def _grown(cells: np.ndarray) -> np.ndarray:

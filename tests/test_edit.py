@@ -409,6 +409,18 @@ def test_opacity_of_paint_is_how_much_of_the_structure_it_takes_away(alpha):
     assert np.abs(np.median(found[cover > 0]) - alpha) < 0.05
 
 
+def test_what_is_nearest_is_found_across_what_is_not_wanted():
+    share, wanted = np.zeros((8, 8), np.float32), np.zeros((8, 8), bool)
+    share[1, 1], share[6, 6] = 0.3, 0.9
+    # Two strokes apart, and a third one with nothing of its own: a tint beside opaque paint.
+    wanted[0:3, 0:3] = wanted[5:8, 5:8] = wanted[0:2, 6:8] = True
+    found = masks.spread(share, wanted)
+    assert (found[0:3, 0:3] == np.float32(0.3)).all() and (found[5:8, 5:8] == np.float32(0.9)).all()
+    assert (found[0:2, 6:8] > 0).all() and (found[~wanted] == share[~wanted]).all()
+    nothing = np.zeros_like(share)
+    assert (masks.spread(nothing, wanted) == 0).all()
+
+
 @pytest.mark.parametrize("style", ["smooth", "blocks"])
 def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(one_service, engine, style):
     pixels = photo_of().pixels.copy()
