@@ -2,8 +2,8 @@
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
 With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--int8
-PICTURES` 8-bit graphs; without a model, the bundle that is there already gets them. With a model, a bundle that is there
-keeps its finder, interpreter, card, title, eyes, licence and family unless others are given.
+PICTURES` 8-bit graphs, with `--card FILE` a card; without a model, the bundle that is there already gets them. With one, a
+bundle that is there keeps its finder, interpreter, card, title, eyes, licence and family unless others are given.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
@@ -385,6 +385,8 @@ def export(args: argparse.Namespace) -> Path:
     work = Path(tempfile.mkdtemp(prefix=f".{args.out.name}-", dir=args.out.parent))
     try:
         manifest = export_model(args, work) if args.model else copy_bundle(args.out, work)
+        if args.card and not args.model:
+            shutil.copyfile(args.card, work / bundles.CARD)
         if args.finder:
             manifest["finder"] = add_finder(args.finder, work)
         if args.interpreter:
@@ -457,8 +459,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)
-    if not (args.model or args.finder or args.interpreter or args.int8):
-        parser.error("give a model, or what to add to the bundle: --finder, --interpreter, --int8")
+    if not (args.model or args.finder or args.interpreter or args.int8 or args.card):
+        parser.error("give a model, or what to add to the bundle: --finder, --interpreter, --int8, --card")
     try:
         print(f"The bundle is in {export(args)}")
     except LapcvaeError as error:

@@ -40,7 +40,7 @@ INTERPRETED = 0.1
 FEW_CELLS = 32
 # Paintings are read more than one way, in turn: strokes as sharp as they are (towards 0: eyes, locks of hair) or as cells
 # show them (towards 1: a beard that a thick line stands for); these powers of `realism`.
-LOOSELY = (0.5, 1.0, 0.2)
+LOOSELY = (0.5, 0.1, 1.0)
 # The share of each latent that is drawn anew then. Structure (the levels between the reading's and K): up to the first times
 # the temperature; detail (the reading's own level): from the second to the third; the more the more daring the variant.
 STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.2, 0.8

@@ -246,6 +246,19 @@ def test_a_model_with_coarser_levels_of_its_own_holds_all_of_them(tmp_path):
     assert checkpoint.load_weights(tmp_path / "models" / "large").config == larger.config
 
 
+def test_a_card_alone_is_exchanged(tmp_path):
+    checkpoint.save_weights(small.alive(LapCVAE(small.TOY_64)), tmp_path / "w.safetensors")
+    mine = tmp_path / "models" / "mine"
+    assert export_onnx.main([str(tmp_path / "w.safetensors"), "-o", str(mine)]) == 0
+    before = _contents(mine)
+    (tmp_path / "new.md").write_text("What it is.")
+    assert export_onnx.main(["-o", str(mine), "--card", str(tmp_path / "new.md")]) == 0
+    bundles.open_bundle(mine)
+    after = _contents(mine)
+    assert after["card.md"] == b"What it is."
+    assert {n for n in after if after[n] != before.get(n)} == {"card.md", "manifest.json"}
+
+
 def test_what_is_there_is_not_kept_for_a_model_of_another_size_or_if_it_is_damaged(tmp_path):
     checkpoint.save_weights(small.alive(LapCVAE(small.TOY_64)), tmp_path / "w.safetensors")
     mine = tmp_path / "models" / "mine"
