@@ -43,7 +43,7 @@ FEW_CELLS = 32
 LOOSELY = (0.5, 0.1, 1.0)
 # The share of each latent that is drawn anew then. Structure (the levels between the reading's and K): up to the first times
 # the temperature; detail (the reading's own level): from the second to the third; the more the more daring the variant.
-STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.2, 0.8
+STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.5, 1.0
 # The golden section: its multiples, but for whole numbers, are spread evenly however many there are.
 GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
