@@ -231,7 +231,7 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
 
 def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
-    """What one edit needs beside its variants: its readings, and the statistics of level K and the latents of each. Else: the
+    """What one edit needs beside its variants: its readings, with level K's statistics and the latents of each. Else: the
     statistics of the painting, and at the coarsest level its denoising twice, at a finer one the posterior of what is
     painted and the statistics of the level above."""
     m, K = networks.multiply_adds, bundle.K

@@ -17,7 +17,7 @@ import export_onnx  # noqa: E402
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import engine as engines  # noqa: E402
 from lapcvae.engine import Engine  # noqa: E402
-from training import quantize  # noqa: E402
+from training import data, quantize  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +120,14 @@ def test_too_few_pictures_are_explained(tmp_path, capsys):
     assert export_onnx.main(["-o", str(tmp_path / toy.NAME), "--int8", str(tmp_path / "few")]) == 1
     assert "has 1 readable pictures. Give at least 9" in capsys.readouterr().err
     assert (tmp_path / toy.NAME / "manifest.json").read_bytes() == before
+
+
+def test_pictures_come_from_an_array_too(tmp_path):
+    squares = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), np.uint8)
+    np.save(data.array_of(tmp_path, 32), squares)
+    # 3 of 60 are for validation: too few, so any.
+    found = quantize.read_pictures(tmp_path, 32)
+    np.testing.assert_allclose(found, squares[: quantize.PICTURES] / 255, atol=1e-6)
+    np.save(data.array_of(tmp_path, 32), np.resize(squares, (1000, 32, 32, 3)))
+    found = quantize.read_pictures(tmp_path, 32)
+    np.testing.assert_allclose(found, np.resize(squares, (1000, 32, 32, 3))[50 : 50 + quantize.PICTURES] / 255, atol=1e-6)

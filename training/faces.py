@@ -403,7 +403,8 @@ def make_arrays(
     of their splits: test, val, train."""
     _require_range(count, start)
     if count % 20 or start % 20:
-        raise LapcvaeError(f"{count} faces from seed {start} are no whole twenties.", "Of each, one is for test, one for val.")
+        broken = f"{count} faces from seed {start} are no whole twenties."
+        raise LapcvaeError(broken, "Of each twenty, one is for test and one for validation.")
     folder.mkdir(parents=True, exist_ok=True)
     sides = [s for s in SIDES if s <= side]
     partial = {s: array_of(folder, s).with_suffix(".part") for s in sides}

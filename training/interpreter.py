@@ -169,7 +169,8 @@ class Trainer:
         self.judges = torch.nn.ModuleDict()
         if run.adversarial:
             if run.size < min(JUDGED):
-                raise LapcvaeError(f"{run.size} pixels are too few to be judged.", f"Take {min(JUDGED)}, or no --adversarial.")
+                few = f"{run.size} pixels are too few to be judged."
+                raise LapcvaeError(few, f"Take {min(JUDGED)}, or no --adversarial.")
             for side in (s for s in JUDGED if s <= run.size):
                 self.judges[str(side)] = adversary.Judge(side, JUDGED[side], run.parts)
             self.judges.to(run.device, memory_format=torch.channels_last)

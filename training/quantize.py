@@ -32,7 +32,8 @@ KEPT = ("priors", "heads", "scatters", "last", "/m/")
 def read_pictures(folder: Path, size: int) -> np.ndarray:
     """The first validation pictures of a folder or of shards (any, if there are too few), N x S x S x 3 in [0, 1]."""
     if list(folder.glob("pictures-*.npy")):
-        return _require_enough(folder, data.load(folder, "val", size, folder).array[:PICTURES])
+        val, every = (data.load(folder, split, size, folder, needed=False) for split in ("val", "all"))
+        return _require_enough(folder, (val if len(val) >= PICTURES else every).array[:PICTURES])
     for splits in (("val",), ("train", "val", "test")):
         wanted = (source for source in data.sources(folder) if source.split in splits)
         squares = list(itertools.islice((s for source in wanted if (s := _square(source, size)) is not None), PICTURES))
