@@ -6,8 +6,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
-   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). Its
-   level K is what all finer levels are drawn for, and they start from its latents where it has them. Without one, and
+   Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). The
+   finer levels are drawn for that, or for a coarser level of it, and start from its latents where it has them. Without one, and
    where many cells were painted, level j is drawn once more for its own coarser level, from the posterior of what is
    painted, mixed with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
@@ -38,11 +38,12 @@ INTERPRETED = 0.1
 # So is only what was painted in this many cells across, or fewer: who paints in more of them means the details. The same
 # holds for what strokes ran over (`lapcvae.meant`).
 FEW_CELLS = 32
-# Paintings are read more than one way, in turn: strokes as sharp as they are (towards 0: eyes, locks of hair) or as cells
-# show them (towards 1: a beard that a thick line stands for); these powers of `realism`.
-LOOSELY = (0.5, 0.1, 1.0)
-# The share of each latent that is drawn anew then. Structure (the levels between the reading's and K): up to the first times
-# the temperature; detail (the reading's own level): from the second to the third; the more the more daring the variant.
+# Paintings are taken more than one way, in turn. How strokes are shown to the interpreter: as sharp as they are (towards 0:
+# eyes, locks of hair) or as cells show them (towards 1: a beard that a thick line stands for), a power of `realism`; and how
+# many levels coarser than what it reads is the one that counts exactly.
+WAYS = ((1.0, 0), (0.5, 1), (0.1, 2))
+# The share of each latent of what was read that is drawn anew below that. Structure: up to the first times the temperature;
+# detail (the reading's own level): from the second to the third; the more the more daring the variant.
 STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.5, 1.0
 # The golden section: its multiples, but for whole numbers, are spread evenly however many there are.
 GOLDEN = 0.618034
@@ -112,28 +113,29 @@ def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the finer levels are drawn for: `picture`, their level's; its `statistics`; where an interpreter has read the
-    painting, the posteriors of what it read, from level K - 1 down to its own."""
+    """What the levels finer than `level` are drawn for: its `picture` and `statistics`; where an interpreter has read the
+    painting, the posteriors of what it read, from there down to its own level."""
 
+    level: int
     picture: np.ndarray
     statistics: np.ndarray
     read: dict[int, list[Posterior]] = field(default_factory=dict)
 
 
 class Readings:
-    """The ways to take a painting, each read when the first variant asks for it. `read`: what is wanted, by looseness."""
+    """The ways to take a painting, each read when the first variant asks for it. `read`: what is wanted, by way."""
 
-    def __init__(self, read: Callable[[float], Wanted], loosely: Sequence[float]):
-        self._read, self._loosely = read, loosely
-        self._found: list[Wanted | None] = [None] * len(loosely)
-        self._locks = [threading.Lock() for _ in loosely]
+    def __init__(self, read: Callable[..., Wanted], ways: Sequence[tuple]):
+        self._read, self._ways = read, ways
+        self._found: list[Wanted | None] = [None] * len(ways)
+        self._locks = [threading.Lock() for _ in ways]
 
     def __call__(self, index: int) -> Wanted:
         """For a variant."""
-        i = index % len(self._loosely)
+        i = index % len(self._ways)
         with self._locks[i]:
             if self._found[i] is None:
-                self._found[i] = self._read(self._loosely[i])
+                self._found[i] = self._read(*self._ways[i])
             return self._found[i]
 
 
@@ -158,7 +160,7 @@ class Plan:
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
-    # Whether an interpreter reads the painting; then K is the level whose picture the finer ones are drawn for, else j.
+    # Whether an interpreter reads the painting.
     interpreted: bool = False
     # What they are drawn for, by variant.
     readings: Readings | None = None
@@ -166,13 +168,8 @@ class Plan:
     redraw: Redraw | None = None
 
     @property
-    def given_level(self) -> int:
-        """The level whose picture the finer ones are drawn for."""
-        return self.engine.bundle.K if self.interpreted else self.paint.level
-
-    @property
     def wanted_j(self) -> np.ndarray:
-        """That picture, for the first variant."""
+        """The picture that finer levels are drawn for, of the first variant; level j's if no interpreter reads it."""
         return self.readings(0).picture
 
 
@@ -198,14 +195,19 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         recoloured = pyramid.gaussians(recolour.recoloured(encoded.b, painted - b_j, paint.opaque), engine.bundle.K)
         plan = replace(plan, kept=kept_of(paint, structure), recoloured=tuple(recoloured))
         anew = anew * (1 - plan.kept)
-    trust = tuple(_trust(plan, k) for k in range(min(plan.given_level, engine.bundle.K - 1) + 1))
+    coarsest = engine.bundle.K if plan.interpreted else paint.level
+    trust = tuple(_trust(plan, k) for k in range(min(coarsest, engine.bundle.K - 1) + 1))
     anew = anew[:, :, None].astype(np.float32)
     plan = replace(plan, trust=trust, anew=anew)
     if plan.interpreted:
-        return replace(plan, readings=Readings(lambda looseness: _read(plan, looseness), [realism**p for p in LOOSELY]))
+        # Of the photo's own structure there is one.
+        ways = WAYS if structure < MATERIAL else WAYS[:1]
+        ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in ways]
+        return replace(plan, readings=Readings(lambda *way: _read(plan, *way), ways))
     wanted = _with_structure(plan, paint.level, painted)
-    wanted = Wanted(wanted, _statistics(plan, wanted))
-    plan = replace(plan, readings=Readings(lambda _: wanted, [0]))
+    strokes = _posteriors(engine, np.clip(encoded.b[0] + paint.fine, 0, 1), 0, paint.level) if len(b_j) > FEW_CELLS else {}
+    wanted = Wanted(paint.level, wanted, _statistics(engine, paint.level, wanted), strokes)
+    plan = replace(plan, readings=Readings(lambda: wanted, [()]))
     return replace(plan, redraw=_make_redraw(plan))
 
 
@@ -215,10 +217,12 @@ def _is_interpreted(plan: Plan) -> bool:
     return found is not None and plan.paint.level >= found.level and few and plan.realism >= INTERPRETED
 
 
-def _read(plan: Plan, looseness: float) -> Wanted:
-    """The painting as the interpreter reads it; `looseness`: strokes as they are (0), as cells show them (1), or between."""
+def _read(plan: Plan, looseness: float, level: int) -> Wanted:
+    """The painting as the interpreter reads it, to be drawn for that `level`; `looseness`: strokes as they are (0), as cells
+    show them (1), or between."""
     found, j, paint = plan.engine.bundle.interpreter, plan.paint.level, plan.paint
-    K, b, up = plan.engine.bundle.K, plan.encoded.b[found.level], j - found.level
+    level = min(level, plan.engine.bundle.K)
+    b, up = plan.encoded.b[found.level], j - found.level
     m, opaque = cell_means(plan.masks.m, found.level), opaque_around(paint, found.level, plan.masks.m)
     erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
     # Small strokes, such as a pupil, are hardly there in the cells of level j.
@@ -227,15 +231,14 @@ def _read(plan: Plan, looseness: float) -> Wanted:
     painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
-    coarse = _with_structure(plan, K, pyramid.reduce(meant, K - found.level))
-    return Wanted(coarse, _statistics(plan, coarse), _posteriors(plan.engine, meant))
+    coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
+    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), _posteriors(plan.engine, meant, found.level, level))
 
 
-def _posteriors(engine: Engine, meant: np.ndarray) -> dict[int, list[Posterior]]:
-    """Those of a picture at the interpreter's level, of the levels between it and K."""
-    finest, K = engine.bundle.interpreter.level, engine.bundle.K
-    b = pyramid.gaussians(meant, K - finest)
-    return {k: engine.encode(k, b[k - finest], pyramid.u(b[k - finest + 1])) for k in range(finest, K)}
+def _posteriors(engine: Engine, picture: np.ndarray, finest: int, level: int) -> dict[int, list[Posterior]]:
+    """Those of a picture of level `finest`, of the levels from that one on that are finer than `level`."""
+    b = pyramid.gaussians(picture, level - finest)
+    return {k: engine.encode(k, b[k - finest], pyramid.u(b[k - finest + 1])) for k in range(finest, level)}
 
 
 @dataclass(frozen=True)
@@ -285,11 +288,10 @@ def _trust(plan: Plan, k: int) -> np.ndarray:
     return (crude * near)[:, :, None].astype(np.float32)
 
 
-def _statistics(plan: Plan, x_j: np.ndarray) -> np.ndarray:
-    """Those of the level that the finer ones are drawn for."""
-    j = plan.given_level
-    u = pyramid.u(pyramid.d(x_j)) if j < plan.engine.bundle.K else None
-    return plan.engine.encode(j, x_j, u)[-1].statistics
+def _statistics(engine: Engine, k: int, x: np.ndarray) -> np.ndarray:
+    """Those of a picture that finer levels than k are drawn for."""
+    u = pyramid.u(pyramid.d(x)) if k < engine.bundle.K else None
+    return engine.encode(k, x, u)[-1].statistics
 
 
 def _realistic(plan: Plan) -> np.ndarray:
@@ -321,19 +323,18 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 
 
 def variant(plan: Plan, index: int) -> np.ndarray:
-    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j (K, where an interpreter has read the
-    painting) is exactly the wanted one."""
-    j = plan.given_level
+    """Variant `index`: S x S x 3, the photo's square outside the masks; its level j (another one, where an interpreter has
+    read the painting) is exactly the wanted one."""
     if plan.paint.empty:
         return plan.encoded.b[0]
     wanted = plan.readings(index)
     x, statistics = wanted.picture, wanted.statistics
     eps = _draw_eps(plan, index)
     if plan.redraw:
-        x = _redrawn(plan, eps[j])
-        statistics = _statistics(plan, x)
+        x = _redrawn(plan, eps[wanted.level])
+        statistics = _statistics(plan.engine, wanted.level, x)
     wanted_j = x
-    for k in range(j - 1, -1, -1):
+    for k in range(wanted.level - 1, -1, -1):
         u = pyramid.u(x)
         x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, index, wanted))
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
@@ -351,10 +352,14 @@ def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.nd
     z, s = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k]
     if k not in wanted.read:
         return z, s
+    z = [photo + mask * (meant.mu - photo) for photo, mask, meant in zip(z, s, wanted.read[k], strict=True)]
+    if not plan.interpreted:
+        level = plan.engine.bundle.levels[k]
+        anew = [np.maximum(np.float32(plan.realism), in_cells(plan.paint.erased, g, level.size, np.max)) for g in level.groups]
+        return z, [share * mask for share, mask in zip(anew, s)]
     daring = (index * GOLDEN) % 1
     structure = k > plan.engine.bundle.interpreter.level
     share = STRUCTURE * plan.temperature * daring if structure else LEAST_DETAIL + (MOST_DETAIL - LEAST_DETAIL) * daring
-    z = [photo + mask * (meant.mu - photo) for photo, mask, meant in zip(z, s, wanted.read[k], strict=True)]
     return z, [np.float32(share) * mask for mask in s]
 
 
@@ -376,8 +381,9 @@ def _statistics_of(plan: Plan, k: int, x: np.ndarray, u: np.ndarray) -> np.ndarr
 
 
 def _draw_eps(plan: Plan, index: int) -> list[list[np.ndarray]]:
-    """eps of every group of the levels that are drawn, for variant `index`; one draw, coarse to fine."""
-    levels = range(plan.given_level if plan.redraw else plan.given_level - 1, -1, -1)
+    """eps of every group of the levels that are drawn, or may be, for variant `index`; one draw, coarse to fine."""
+    coarsest = plan.engine.bundle.K if plan.interpreted else plan.paint.level
+    levels = range(coarsest if plan.redraw else coarsest - 1, -1, -1)
     shapes = [[q.mu.shape for q in plan.encoded.posteriors[k]] for k in levels]
     sizes = [int(np.prod(shape)) for level in shapes for shape in level]
     parts = iter(np.split(noise.gaussian((sum(sizes),), plan.seed, index), np.cumsum(sizes)[:-1]))

@@ -20,6 +20,8 @@ FLAT = 0.006**2
 DOUBTED = 0.7
 # What is decoded around the part that counts, in steps of the level's graphs: nearly all that they look at.
 MARGIN = 4
+# Squared difference of paint from what was shown, all colours, below which it says little of how much paint there is.
+LITTLE = 0.04**2
 # Share of a cell that is painted below which it says nothing of the paint.
 THIN = 0.02
 
@@ -29,7 +31,8 @@ class Paint:
     """What was painted at level j (m x m cells): `change`, what it does to b_j, m x m x 3; `erased`, share of each cell to
     invent freely, m x m; `cover`, painted share of each model pixel, S x S; `opaque`, how much of what the photo shows
     there is covered, S x S: 0 for a tint, 1 for flat colour; `fine`: what strokes do to b_0, as sharp as they are,
-    S x S x 3, and nothing where `cover` is 0."""
+    S x S x 3, and nothing where `cover` is 0; `on_photo`: painted over the photo itself, so what is next to it is meant to
+    be as it is."""
 
     level: int
     change: np.ndarray
@@ -37,6 +40,7 @@ class Paint:
     cover: np.ndarray
     opaque: np.ndarray
     fine: np.ndarray
+    on_photo: bool = False
 
     @property
     def empty(self) -> bool:
@@ -57,14 +61,20 @@ def distance(mask: np.ndarray) -> np.ndarray:
 
 def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
     """The coarsest level at which the thinnest stroke covers two cells, at least 1. `cover`: S x S."""
+    if not (cover > 0.5).any():
+        return K
+    return int(np.clip(np.floor(np.log2(max(thinnest_stroke(cover), 1.0) / 2)), 1, K))
+
+
+def thinnest_stroke(cover: np.ndarray) -> float:
+    """How thick the thinnest tenth of what is painted is, in model pixels. `cover`: S x S."""
     painted = cover > 0.5
     if not painted.any():
-        return K
+        return 0.0
     inside = distance(np.pad(~painted, 1, constant_values=True))[1:-1, 1:-1]
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1), (3, 3))
     ridge = inside[painted & (inside >= windows.max((2, 3)))]
-    thinnest = 2 * float(np.percentile(ridge, 10))
-    return int(np.clip(np.floor(np.log2(max(thinnest, 1.0) / 2)), 1, K))
+    return 2 * float(np.percentile(ridge, 10))
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,27 @@ def opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: in
     slope = np.clip(together / of_shown, 0, 1)
     explained = np.clip(together**2 / (of_shown * of_result), 0, 1)
     believed = np.clip((explained - DOUBTED) / (1 - DOUBTED), 0, 1)
-    return (1 - slope * believed) * (cover > 0)
+    return (1 - slope * believed) * edge_opacity(change, shown, cover, radius)
+
+
+def edge_opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: int) -> np.ndarray:
+    """How much paint there is towards its edge, S x S in 0..1, arguments as for `opacity`: 1 further inside than `radius`.
+
+    Soft brushes thin out, and what was seen through them is not the photo. There `change = a (colour - shown)`, the colour
+    being that of where around there is most of it; where that is the shown one, `a` falls evenly to the edge.
+    """
+    touched = (cover > 0).astype(np.float32)
+    half = max(1, radius // 2)
+    inside = np.clip(2 * _window_sum(touched, half) / (2 * half + 1) ** 2 - 1, 0, 1)
+    deep = np.clip(2 * _window_sum(touched, radius) / (2 * radius + 1) ** 2 - 1, 0, 1)
+    weight = np.square(change).mean(2) + 1e-8
+    total = _window_sum(weight * touched, half) + 1e-12
+    along, length = LITTLE * inside, np.full_like(inside, LITTLE)
+    for c in range(3):
+        colour = _window_sum(weight * touched * (shown[:, :, c] + change[:, :, c]), half) / total
+        along += change[:, :, c] * (colour - shown[:, :, c])
+        length += (colour - shown[:, :, c]) ** 2
+    return np.maximum(np.clip(along / length, 0, 1), deep**2) * touched
 
 
 def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
@@ -128,7 +158,10 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     kept = kept_of(paint, structure)
     # Slack for the eight neighbours: enlarging m by interpolation must leave it 1 on everything painted.
     far = np.maximum(distance(painted) - 1.5, 0.0)
-    ramp = max(grow * cell, 1.0)
+    ramp = grow * cell
+    if paint.on_photo:
+        ramp = min(ramp, grow * thinnest_stroke(paint.cover) / 2)
+    ramp = max(ramp, 1.0)
     t = np.clip(1 - far / ramp, 0, 1)
     m = (t * t * (3 - 2 * t)).astype(np.float32)
     s, weight, windows = [], [], []
@@ -166,9 +199,14 @@ def on_what_is_meant(masks: Masks, b: list[np.ndarray], paint: Paint, share: flo
 
 
 def opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:
-    """In the cells of a level that m reaches, the opacity of the paint in them, or of the nearest."""
-    covered = cell_means(paint.cover > 0, level)
-    return spread(cell_means(paint.opaque, level) / np.maximum(covered, 1e-6) * (covered > 0), cell_means(m, level) > 0)
+    """In the cells of a level that m reaches, the most that paint in them, or near them, covers."""
+    block = 1 << level
+    n = len(paint.opaque) // block
+    opaque = paint.opaque.reshape(n, block, n, block).max((1, 3))
+    # A soft brush's edge is no tint.
+    for _ in range(1 << max(paint.level - level, 0)):
+        opaque = _grown(opaque)
+    return spread(opaque, cell_means(m, level) > 0)
 
 
 def _softened(values: np.ndarray, radius: int) -> np.ndarray:

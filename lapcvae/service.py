@@ -344,7 +344,8 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
     cover = fine[:, :, 3]
     level = request.level or masks.coarsest_fitting_level(cover, engine.bundle.K)
     difference = fine[:, :, :3] - fine[:, :, 3:] * encoded.b[0]
-    return _paint(level, difference, np.zeros_like(cover), cover, cover, difference)
+    paint = _paint(level, difference, np.zeros_like(cover), cover, cover, difference)
+    return replace(paint, on_photo=True)
 
 
 def _read_coarse(

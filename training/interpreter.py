@@ -227,7 +227,7 @@ class Trainer:
         """All that is random in a step: clean pictures, and what is seen of them."""
         run, generator = self.run, data.generator_for(self.run.seed, step, 0, self.run.device)
         clean = pyramid.d(data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator))
-        return clean, seen_of(crude.paint(clean, generator))
+        return clean, seen_of(crude.paint(clean, generator, bool(run.parts)))
 
     def _set_rate(self) -> None:
         left = max(0.0, 1 - self.share) / self.run.decay
