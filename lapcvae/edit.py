@@ -43,8 +43,10 @@ FEW_CELLS = 32
 # many levels coarser than what it reads is the one that counts exactly.
 WAYS = ((1.0, 0), (0.5, 1), (0.1, 2))
 # The share of each latent of what was read that is drawn anew below that. Structure: up to the first times the temperature;
-# detail (the reading's own level): from the second to the third; the more the more daring the variant.
-STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.5, 1.0
+# detail (from the reading's own level on): from the second to the third; the more the more daring the variant.
+STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.4, 0.8
+# Difference of what was read from what was painted, full scale 1, from which on the edges of strokes are not meant.
+AS_PAINTED = 0.08
 # The golden section: its multiples, but for whole numbers, are spread evenly however many there are.
 GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
@@ -113,13 +115,13 @@ def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the levels finer than `level` are drawn for: its `picture` and `statistics`; where an interpreter has read the
-    painting, the posteriors of what it read, from there down to its own level."""
+    """What the levels finer than `level` are drawn for: its `picture` and `statistics`. `latents`: by level, the means of
+    those that they start from inside the masks, where what is meant is known in more detail than that."""
 
     level: int
     picture: np.ndarray
     statistics: np.ndarray
-    read: dict[int, list[Posterior]] = field(default_factory=dict)
+    latents: dict[int, list[np.ndarray]] = field(default_factory=dict)
 
 
 class Readings:
@@ -205,7 +207,9 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in ways]
         return replace(plan, readings=Readings(lambda *way: _read(plan, *way), ways))
     wanted = _with_structure(plan, paint.level, painted)
-    strokes = _posteriors(engine, np.clip(encoded.b[0] + paint.fine, 0, 1), 0, paint.level) if len(b_j) > FEW_CELLS else {}
+    strokes = {}
+    if len(b_j) > FEW_CELLS:
+        strokes = _latents_of(plan, np.clip(encoded.b[0] + paint.fine, 0, 1), paint.level)
     wanted = Wanted(paint.level, wanted, _statistics(engine, paint.level, wanted), strokes)
     plan = replace(plan, readings=Readings(lambda: wanted, [()]))
     return replace(plan, redraw=_make_redraw(plan))
@@ -232,13 +236,34 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
     coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
-    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), _posteriors(plan.engine, meant, found.level, level))
+    latents = _latents_of(plan, _with_strokes(plan, meant, painted, looseness), level)
+    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents)
 
 
-def _posteriors(engine: Engine, picture: np.ndarray, finest: int, level: int) -> dict[int, list[Posterior]]:
-    """Those of a picture of level `finest`, of the levels from that one on that are finer than `level`."""
-    b = pyramid.gaussians(picture, level - finest)
-    return {k: engine.encode(k, b[k - finest], pyramid.u(b[k - finest + 1])) for k in range(finest, level)}
+def _with_strokes(plan: Plan, meant: np.ndarray, painted: np.ndarray, looseness: float) -> np.ndarray:
+    """What was read (`meant`, n x n x 3) at the model's size, with the edges of strokes that were read as they were `painted`."""
+    level, paint = plan.engine.bundle.interpreter.level, plan.paint
+    as_painted = np.clip(1 - np.abs(meant - painted).max(2, keepdims=True) / AS_PAINTED, 0, 1)
+    as_painted *= 1 - looseness * cell_means(np.minimum(paint.cover, 1), level)[:, :, None]
+    strokes = np.clip(plan.encoded.b[0] + paint.fine, 0, 1)
+    edges = strokes - pyramid.enlarge(pyramid.reduce(strokes, level), level)
+    return pyramid.project(pyramid.enlarge(meant, level) + pyramid.enlarge(as_painted, level) * edges, meant)
+
+
+def _latents_of(plan: Plan, picture: np.ndarray, level: int) -> dict[int, list[np.ndarray]]:
+    """The posterior means of an S x S x 3 picture, of all levels finer than `level`; outside of their windows the photo's."""
+    b = pyramid.gaussians(picture, level)
+    latents = {}
+    for k in range(level):
+        latents[k], window = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.windows[k] or np.s_[:, :]
+        inside = plan.engine.encode(k, b[k][window], pyramid.u(b[k + 1])[window])
+        if plan.masks.windows[k]:
+            latents[k] = [mu.copy() for mu in latents[k]]
+            for mu, part in zip(latents[k], inside):
+                _part(mu, window, len(b[k]))[:] = part.mu
+        else:
+            latents[k] = [part.mu for part in inside]
+    return latents
 
 
 @dataclass(frozen=True)
@@ -346,17 +371,18 @@ def variant(plan: Plan, index: int) -> np.ndarray:
 def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What level k of a variant is drawn from: latents, and the share of each that the prior draws.
 
-    Those of the photo, and all anew where S says so; but where the painting was read, what was read, and a share of it anew:
-    the first variant is nearest to it. The levels alone, from 16 pixels on, seldom draw two eyes that look alike.
+    Those of the photo, and all anew where S says so; but where more is known of what is meant, that, and a share of it anew:
+    of what was read the first variant is nearest to it, of strokes in many cells as much as `realism` says. The levels
+    alone, from 16 pixels on, seldom draw two eyes that look alike, and make dashes of the rims of glasses.
     """
     z, s = [q.mu for q in plan.encoded.posteriors[k]], plan.masks.s[k]
-    if k not in wanted.read:
+    if k not in wanted.latents:
         return z, s
-    z = [photo + mask * (meant.mu - photo) for photo, mask, meant in zip(z, s, wanted.read[k], strict=True)]
+    z = [photo + mask * (meant - photo) for photo, mask, meant in zip(z, s, wanted.latents[k], strict=True)]
     if not plan.interpreted:
         level = plan.engine.bundle.levels[k]
         anew = [np.maximum(np.float32(plan.realism), in_cells(plan.paint.erased, g, level.size, np.max)) for g in level.groups]
-        return z, [share * mask for share, mask in zip(anew, s)]
+        return z, [share * mask for share, mask in zip(anew, s, strict=True)]
     daring = (index * GOLDEN) % 1
     structure = k > plan.engine.bundle.interpreter.level
     share = STRUCTURE * plan.temperature * daring if structure else LEAST_DETAIL + (MOST_DETAIL - LEAST_DETAIL) * daring

@@ -239,19 +239,21 @@ def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, str
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_variants_have_the_coarse_picture_that_was_read(engine, level):
+def test_variants_have_the_picture_that_was_read(engine, level):
     plan = plan_of(engine, level, 0.5)
-    K = engine.bundle.K
-    b, wanted, others = plan.encoded.b[K], plan.wanted_j, plan.readings(1).picture
+    K, finest, every = engine.bundle.K, engine.bundle.interpreter.level, len(edit.WAYS)
+    wanted = plan.wanted_j
+    b, painted = plan.encoded.b[finest], pyramid.enlarge(plan.painted_j, level - finest)
     # In the middle it is what the network says, and not what was painted.
-    painted = pyramid.reduce(plan.painted_j, K - level)
-    assert np.abs(wanted - painted)[6:10, 6:10].max() > 0.02
+    middle, n = slice(3 * len(wanted) // 8, 5 * len(wanted) // 8), len(wanted)
+    assert np.abs(wanted - painted)[middle, middle].max() > 0.02
     assert np.array_equal(wanted[0], b[0])
-    every = len(edit.LOOSELY)
-    a, other, c = (edit.variant(plan, i) for i in (0, 1, every))
-    for made, read in ((a, wanted), (c, wanted), (other, others)):
-        assert np.abs(pyramid.reduce(made, K) - read)[5:11, 5:11].max() * 255 < 0.05
-    assert np.abs(a - c).max() * 255 > 2
+    for index in (*range(every), every):
+        read = plan.readings(index)
+        assert read.level == min(K, finest + edit.WAYS[index % every][1])
+        inside, n = slice(5 * len(read.picture) // 16, 11 * len(read.picture) // 16), read.level
+        assert np.abs(pyramid.reduce(edit.variant(plan, index), n) - read.picture)[inside, inside].max() * 255 < 0.05
+    assert np.abs(edit.variant(plan, 0) - edit.variant(plan, every)).max() * 255 > 2
     # The way to take it that was asked for is read once.
     assert plan.readings(every) is plan.readings(0) and plan.readings(1) is not plan.readings(0)
 
@@ -265,12 +267,12 @@ def test_strokes_are_shown_as_sharp_or_as_loose_as_each_reading_takes_them(engin
 
     monkeypatch.setattr(engine, "interpret", watched)
     plan = plan_of(engine, 2, 0.3, stripe=True)
-    for index in range(len(edit.LOOSELY)):
+    for index in range(len(edit.WAYS)):
         plan.readings(index)
     assert all((crudeness == np.float32(0.3)).all() for _, crudeness in shown)
     # How much darker the stripe is than what is beside it, the closest reading first.
     middle = [float(np.ptp(picture[12:20, 12:20].mean(2))) for picture, _ in shown]
-    closest = sorted(range(len(middle)), key=lambda i: 0.3 ** edit.LOOSELY[i])
+    closest = sorted(range(len(middle)), key=lambda i: 0.3 ** edit.WAYS[i][0])
     assert all(middle[a] > 1.02 * middle[b] for a, b in zip(closest, closest[1:]))
 
 
@@ -285,23 +287,40 @@ def test_erased_cells_are_shown_filled_and_as_crude_as_can_be(engine, monkeypatc
     np.testing.assert_allclose(picture[12:20, 12:20], filled[12:20, 12:20], atol=1e-5)
 
 
-def test_the_first_variant_starts_from_what_was_read(engine):
-    plan = plan_of(engine, 2, 0.5)
-    finest = engine.bundle.interpreter.level
-    read = plan.readings(0)
-    assert sorted(read.read) == list(range(finest, engine.bundle.K))
+def test_variants_start_from_what_was_read(engine):
+    plan, finest = plan_of(engine, 2, 0.5), engine.bundle.interpreter.level
+    index = next(i for i, (_, coarser) in enumerate(edit.WAYS) if coarser)
+    read = plan.readings(index)
+    assert sorted(read.latents) == list(range(read.level))
 
     def apart(wanted):
-        # From the latents of the reading itself, with nothing drawn anew.
-        latents, shares = edit._latents(plan, finest, 0, wanted)
-        return sum(float(np.abs((z - q.mu)[:, :, 2:-2, 2:-2]).mean()) for z, q in zip(latents, read.read[finest])), shares
+        latents, shares = edit._latents(plan, finest, index, wanted)
+        return sum(float(np.abs((z - q)[:, :, 2:-2, 2:-2]).mean()) for z, q in zip(latents, read.latents[finest])), shares
 
-    (near, some), (far, all_anew) = apart(read), apart(edit.Wanted(read.picture, read.statistics))
+    (near, some), (far, all_anew) = apart(read), apart(edit.Wanted(read.level, read.picture, read.statistics))
     assert near < 1e-4 < far
     share = some[-1].max() / all_anew[-1].max()
-    assert share == pytest.approx(edit.LEAST_DETAIL)
-    # A more daring one has more drawn anew.
-    assert edit._latents(plan, finest, 1, read)[1][-1].max() > some[-1].max()
+    assert edit.LEAST_DETAIL < share < edit.MOST_DETAIL
+    # A more daring one has more drawn anew, the first one the least.
+    assert edit._latents(plan, finest, 0, read)[1][-1].max() / all_anew[-1].max() == pytest.approx(edit.LEAST_DETAIL)
+
+
+def test_edges_of_strokes_stay_where_they_were_read_as_painted(engine):
+    plan, finest = plan_of(engine, 2, 0.5, stripe=True), engine.bundle.interpreter.level
+    painted = plan.encoded.b[finest] + pyramid.reduce(plan.paint.fine, finest)
+    same, other = (edit._with_strokes(plan, meant, painted, 0.0) for meant in (painted, painted + 2 * edit.AS_PAINTED))
+    strokes = plan.encoded.b[0] + plan.paint.fine
+    for made, meant in ((same, painted), (other, painted + 2 * edit.AS_PAINTED)):
+        np.testing.assert_allclose(pyramid.reduce(made, finest), meant, atol=1e-5)
+    assert np.abs(same - strokes)[20:44, 20:44].max() < 0.02 < np.abs(other - 2 * edit.AS_PAINTED - strokes)[20:44, 20:44].max()
+    # As cells show them they have none.
+    loose = edit._with_strokes(plan, painted, painted, 1.0)
+    assert np.abs(loose - strokes)[20:44, 20:44].max() > 0.02
+
+
+def test_of_the_photos_own_structure_there_is_one_reading(engine):
+    plan = plan_of(engine, 2, 0.5, structure=edit.MATERIAL)
+    assert plan.interpreted and plan.readings(0) is plan.readings(1)
 
 
 def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):
@@ -309,6 +328,10 @@ def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):
     monkeypatch.setattr(edit, "FEW_CELLS", 16)
     plan = plan_of(engine, 1, 0.5)
     assert not plan.interpreted and plan.redraw is not None
+    # Its strokes are meant as they are: the finer levels start from them, and more of that is drawn anew the less they are.
+    assert sorted(plan.readings(0).latents) == [0]
+    shares = [edit._latents(p, 0, 0, p.readings(0))[1][-1].max() for p in (plan, plan_of(engine, 1, 0.9))]
+    assert shares == pytest.approx([0.5, 0.9], abs=0.01)
 
 
 def test_with_little_realism_a_painting_is_not_interpreted(engine):
@@ -321,7 +344,7 @@ def test_with_little_realism_a_painting_is_not_interpreted(engine):
 
 def test_a_tint_keeps_what_the_photo_shows(engine):
     tint, paint = plan_of(engine, 2, 0.5, opaque=0.0), plan_of(engine, 2, 0.5)
-    moved = [np.abs(p.wanted_j - p.painted_j)[6:10, 6:10].mean() for p in (tint, paint)]
+    moved = [np.abs(pyramid.reduce(p.wanted_j, 1) - p.painted_j)[6:10, 6:10].mean() for p in (tint, paint)]
     assert moved[0] < 0.1 * moved[1]
 
 
@@ -336,5 +359,5 @@ def test_all_of_the_photos_structure_leaves_nothing_to_interpret(engine, monkeyp
 def test_what_was_rubbed_out_is_wholly_the_interpreters(engine):
     # Paint that leaves the photo as it is counts as a tint, and as such is not interpreted; rubbing out is.
     rubbed, kept = (plan_of(engine, 2, 0.1, opaque=0.0, erased=erased) for erased in (True, False))
-    moved = [np.abs(p.wanted_j - p.painted_j)[6:10, 6:10].max() for p in (rubbed, kept)]
+    moved = [np.abs(pyramid.reduce(p.wanted_j, 1) - p.painted_j)[6:10, 6:10].max() for p in (rubbed, kept)]
     assert moved[0] > 0.02 and moved[1] < 0.2 * moved[0]

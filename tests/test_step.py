@@ -213,9 +213,6 @@ def test_in_an_edit_what_was_read_stays_but_for_a_share():
     nothing = [torch.zeros_like(mu)]
     whole, edits = WholeAndEdits(nothing, 1.0, posterior, [mask], [read[:count]], 0.25)(0, prior).chunk(2)
     assert (whole == 1).all() and (edits[:, :, :2] == 9).all() and (edits[:, :, 2:] == 4).all()
-    # Where nothing was read all is drawn.
-    _, edits = WholeAndEdits(nothing, 1.0, posterior, [mask], None, 0.25)(0, prior).chunk(2)
-    assert (edits[:, :, :2] == 9).all() and (edits[:, :, 2:] == 1).all()
 
 
 def test_a_level_that_is_not_trained_only_draws_what_the_finer_ones_sample_for():

@@ -26,8 +26,10 @@ from .model import DiagonalGaussian, Draw, FromPosterior, FromPrior, LapCVAE, Po
 # use, cooler, every level at a temperature of its own from here to 1, and half of these for what was painted on: they only
 # have to look like photos. With an interpreter these are whole edits: for what it reads of a crude painting, in the photo.
 COOLEST = 0.4
-# Of what the interpreter read, the share that is drawn anew: of the structure, up to this (in use, times a temperature that
-# is usually .5), and of the detail, from and to this.
+# What it read counts exactly at one of its own or of these many coarser levels. Of the latents of what it read, the share
+# that is drawn anew: of the structure, up to this (in use, times a temperature that is usually .5), and of the detail, from
+# and to this.
+COARSER = max(coarser for _, coarser in edits.WAYS)
 STRUCTURE, DETAIL = edits.STRUCTURE, (edits.LEAST_DETAIL, edits.MOST_DETAIL)
 # How far the sample goes on beyond the mask in an edit, in pixels of a level.
 BEYOND = 4
@@ -62,13 +64,18 @@ class LevelResult:
 
 @dataclass
 class Edit:
-    """An edit of each of N pictures: `coarse`, level K as it was read; `m`: the mask M, N x 1 x n x n; `read`: by level,
-    the posterior means of what was read, down to the interpreter's level `finest`."""
+    """An edit of each of N pictures: `m`: the mask M, N x 1 x n x n; `read`: by level, what was read, from the level that
+    counts exactly, `given`, to K; `latents`: by level, the posterior means of what was read, of all finer levels; `finest`:
+    the interpreter's level."""
 
-    coarse: torch.Tensor
     m: torch.Tensor
-    read: dict[int, list[torch.Tensor]]
+    read: dict[int, torch.Tensor]
+    latents: dict[int, list[torch.Tensor]]
     finest: int
+
+    @property
+    def given(self) -> int:
+        return min(self.read)
 
     def cells(self, n: int) -> torch.Tensor:
         """The largest of m in each of n x n cells."""
@@ -83,18 +90,17 @@ class Edit:
 
 class WholeAndEdits(Draw):
     """2N samples from the prior, at a temperature; in the second half only where `masks` say so, elsewhere z is q's mean.
-    There too, what was `read` stays but for a `share`, where anything was."""
+    There too, the latents of what was `read` stay but for a `share`."""
 
     def __init__(self, eps, temperature: float, posterior: list[DiagonalGaussian], masks: list[torch.Tensor],
-                 read: list[torch.Tensor] | None, share: float):  # fmt: skip
+                 read: list[torch.Tensor], share: float):  # fmt: skip
         self.eps, self.temperature, self.posterior, self.masks = eps, temperature, posterior, masks
         self.read, self.share = read, share
 
     def __call__(self, index, prior):
         sampled, kept, mask = prior.sample(self.eps[index], self.temperature), self.posterior[index].mu, self.masks[index]
         whole, edits = sampled[: len(kept)], sampled[len(kept) :]
-        if self.read:
-            edits = self.read[index] + self.share * (edits - self.read[index])
+        edits = self.read[index] + self.share * (edits - self.read[index])
         return torch.cat([whole, mask * edits + (1 - mask) * kept])
 
 
@@ -154,7 +160,7 @@ class Step:
         if self.chained:
             if cool and self.interpreter:
                 edit = self._edit(b, generator)
-            painted = edit.coarse if edit else self._painted(b[K], generator) if cool else b[K]
+            painted = edit.read[K] if edit else self._painted(b[K], generator) if cool else b[K]
             coarse = torch.cat([b[K], painted])
             chain = self._start(coarse)
         for k in range(K, min(self.levels) - 1, -1):
@@ -193,38 +199,49 @@ class Step:
         i = next(k for k in range(K) if b[k].shape[-1] == size)
         painted = crude.paint(b[i].to(generator.device), generator)
         seen = [part.to(b[i].device) for part in seen_of(painted)]
-        levels = pyramid.gaussians(self.interpreter(*seen).clamp(0, 1), K - i)
-        read = {k: [q.mu for q in self.net.encode(k, levels[k - i], pyramid.u(levels[k - i + 1]))] for k in range(i, K)}
-        return Edit(levels[-1], seen[1], read, i)
+        given = min(K, i + int(draws.integers(COARSER + 1, (), generator)))
+        meant = self.interpreter(*seen).clamp(0, 1)
+        levels = pyramid.gaussians(pyramid.project(pyramid.enlarge(meant, i), meant), K)
+        latents = {k: [q.mu for q in self.net.encode(k, levels[k], pyramid.u(levels[k + 1]))] for k in range(given)}
+        return Edit(seen[1], {k: levels[k] for k in range(given, K + 1)}, latents, i)
 
     def _next(self, k: int, chain: Given, b: list[torch.Tensor], coarse, temperature: float, generator,
               edit: Edit | None) -> tuple[Given, Drawn]:  # fmt: skip
-        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, as in an edit (crops: as drawn).
-        The gradient goes up through the picture, not through what the encoder says of it."""
+        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, edits with what is given for them
+        (crops: as drawn). The gradient goes up through the picture, not through what the encoder says of it."""
         b_k = b[k]
         count, side = len(chain.u), b_k.shape[-1]
         whole = side == self.net.config.level_size(k)
         eps = self.net.draw_eps(k, count, generator, side)
-        if edit and whole:
+        if edit and whole and k < edit.given:
             with torch.no_grad():
                 posterior = self.net.encode(k, b_k, pyramid.u(b[k + 1]))
             masks = [edit.cells(side // g.stride) if g.kind == "grid" else (edit.m.mean((2, 3), keepdim=True) > 0.5).float()
                      for g in self.net.config.levels[k].groups]  # fmt: skip
             low, high = (0, STRUCTURE) if k > edit.finest else DETAIL
             share = float(draws.uniform((), generator, low, high))
-            draw = WholeAndEdits(eps, temperature, posterior, masks, edit.read.get(k), share)
+            draw = WholeAndEdits(eps, temperature, posterior, masks, edit.latents[k], share)
         else:
             draw = FromPrior(eps, temperature)
         x_k = self.net.decode(k, draw, count, chain.u, chain.statistics).float()
-        if edit and whole:
-            drawn, weight = x_k[count // 2 :], edit.weight(side)
-            x_k = torch.cat([x_k[: count // 2], weight * drawn + (1 - weight) * b_k])
         if whole:
             with torch.autocast(x_k.device.type, enabled=False):
-                x_k = pyramid.project(x_k, coarse)
+                x_k = self._agreeing(k, x_k, b_k, coarse, edit)
         with torch.no_grad():
             statistics = self.net.encode(k, x_k, chain.u)[-1].parameters
         return Given(x_k, pyramid.u(x_k), None, statistics), Drawn(x_k, b_k)
+
+    def _agreeing(self, k: int, x_k: torch.Tensor, b_k: torch.Tensor, coarse: torch.Tensor, edit: Edit | None) -> torch.Tensor:
+        """What was drawn, 2N, with the coarser pictures that it is drawn for."""
+        if not edit:
+            return pyramid.project(x_k, coarse)
+        samples, edited = x_k.chunk(2)
+        if k >= edit.given:
+            edited = edit.read[k]
+        else:
+            weight = edit.weight(x_k.shape[-1])
+            edited = pyramid.project(weight * edited + (1 - weight) * b_k, edit.read[edit.given])
+        return torch.cat([pyramid.project(samples, coarse[: len(samples)]), edited])
 
     def _perceptual(self, x_0: torch.Tensor, x: torch.Tensor, crude: torch.Tensor, generator) -> torch.Tensor:
         """LPIPS of a part of the reconstructions (posterior paths only: a sample has no one picture to compare with)."""
