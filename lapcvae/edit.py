@@ -7,9 +7,9 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
    Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). The
-   finer levels are drawn for that, or for a coarser level of it, and start from its latents where it has them. Without one, and
-   where many cells were painted, level j is drawn once more for its own coarser level, from the posterior of what is
-   painted, mixed with the prior; at the coarsest level by its denoising VAE.
+   finer levels are drawn for that, or for a coarser level of it, and start from its latents. Without one, and where many
+   cells were painted, level j is drawn once more for its own coarser level, from the posterior of what is painted, mixed
+   with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
    decode; the photo back outside S.
    Inside S too the photo can stay, wholly or in part (`structure`): recoloured, with its own detail (`lapcvae.recolour`).
@@ -241,7 +241,7 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
 
 
 def _with_strokes(plan: Plan, meant: np.ndarray, painted: np.ndarray, looseness: float) -> np.ndarray:
-    """What was read (`meant`, n x n x 3) at the model's size, with the edges of strokes that were read as they were `painted`."""
+    """What was read (`meant`, n x n x 3) at the model's size, with the edges of strokes that were read as `painted`."""
     level, paint = plan.engine.bundle.interpreter.level, plan.paint
     as_painted = np.clip(1 - np.abs(meant - painted).max(2, keepdims=True) / AS_PAINTED, 0, 1)
     as_painted *= 1 - looseness * cell_means(np.minimum(paint.cover, 1), level)[:, :, None]
@@ -251,7 +251,7 @@ def _with_strokes(plan: Plan, meant: np.ndarray, painted: np.ndarray, looseness:
 
 
 def _latents_of(plan: Plan, picture: np.ndarray, level: int) -> dict[int, list[np.ndarray]]:
-    """The posterior means of an S x S x 3 picture, of all levels finer than `level`; outside of their windows the photo's."""
+    """The posterior means of an S x S x 3 picture, of all levels finer than `level`; outside of the windows the photo's."""
     b = pyramid.gaussians(picture, level)
     latents = {}
     for k in range(level):
@@ -380,9 +380,9 @@ def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.nd
         return z, s
     z = [photo + mask * (meant - photo) for photo, mask, meant in zip(z, s, wanted.latents[k], strict=True)]
     if not plan.interpreted:
-        level = plan.engine.bundle.levels[k]
-        anew = [np.maximum(np.float32(plan.realism), in_cells(plan.paint.erased, g, level.size, np.max)) for g in level.groups]
-        return z, [share * mask for share, mask in zip(anew, s, strict=True)]
+        level, realism = plan.engine.bundle.levels[k], np.float32(plan.realism)
+        shares = [np.maximum(realism, in_cells(plan.paint.erased, group, level.size, np.max)) for group in level.groups]
+        return z, [share * mask for share, mask in zip(shares, s, strict=True)]
     daring = (index * GOLDEN) % 1
     structure = k > plan.engine.bundle.interpreter.level
     share = STRUCTURE * plan.temperature * daring if structure else LEAST_DETAIL + (MOST_DETAIL - LEAST_DETAIL) * daring

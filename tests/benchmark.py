@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,27 +102,28 @@ class Networks:
         found = {Path(g.name).stem: g for g in graphs}
         return cls(found, {name: count_multiply_adds(graph) for name, graph in found.items()})
 
-    def eager(self, names: list[str], batch: int, cores: int, repeats: int) -> float:
-        """Seconds of the better memory layout for these networks at this batch."""
+    def eager(self, names: list[str], cores: int, repeats: int) -> float:
+        """Seconds of these networks, in the better memory layout and the better of each alone and equal ones as a batch."""
         import torch
 
         torch.set_num_threads(cores)
-        times = []
+        counts, times = Counter(names), []
         for layout in (torch.contiguous_format, torch.channels_last):
-            runs = []
-            for name in names:
-                graph = self.graphs[name]
-                n = graph.size
-                inputs = graph.examples(batch, n, n).values()
-                inputs = [t.to(memory_format=layout) if t.dim() == 4 else t for t in inputs]
-                runs.append((graph.module.to(memory_format=layout), inputs))
+            for together in (True, False):
+                runs = []
+                for name, count in counts.items():
+                    graph, batch = self.graphs[name], count if together else 1
+                    n = graph.size
+                    inputs = graph.examples(batch, n, n).values()
+                    inputs = [t.to(memory_format=layout) if t.dim() == 4 else t for t in inputs]
+                    runs += [(graph.module.to(memory_format=layout), inputs)] * (count // batch)
 
-            def chain(runs=runs):
-                with torch.inference_mode():
-                    for module, inputs in runs:
-                        module(*inputs)
+                def chain(runs=runs):
+                    with torch.inference_mode():
+                        for module, inputs in runs:
+                            module(*inputs)
 
-            times.append(timed(chain, repeats))
+                times.append(timed(chain, repeats))
         return min(times)
 
 
@@ -152,12 +154,23 @@ def interpreted(bundle, level: int) -> bool:
     return few and bundle.interpreter is not None and level >= bundle.interpreter.level
 
 
+def given_levels(bundle, level: int) -> list[int]:
+    """The level that the finer ones are drawn for, of each variant painted at `level`."""
+    if not interpreted(bundle, level):
+        return [level] * VARIANTS
+    ways = [min(bundle.K, bundle.interpreter.level + coarser) for _, coarser in edit.WAYS]
+    return [ways[i % len(ways)] for i in range(VARIANTS)]
+
+
 def chain_of(bundle, level: int) -> list[str]:
-    """The networks that one variant painted at `level` runs through: all but the coarsest of what was interpreted, else that
-    level (but the coarsest) and the finer."""
-    K = bundle.K
-    drawn = range(K - 1 if interpreted(bundle, level) else min(level, K - 1), -1, -1)
-    return [name for k in drawn for name in ([f"decode_{k}", f"encode_{k}"] if k else ["decode_0"])]
+    """The networks that all variants painted at `level` run through: those of the finer levels than what is given and, but
+    for the coarsest level and for what was interpreted, of that level too."""
+    again = 0 if interpreted(bundle, level) or level == bundle.K else 1
+    names = []
+    for given in given_levels(bundle, level):
+        for k in range(given - 1 + again, -1, -1):
+            names += [f"decode_{k}", f"encode_{k}"] if k else ["decode_0"]
+    return names
 
 
 @dataclass(frozen=True)
@@ -198,19 +211,19 @@ class Scene:
 
 
 def engine_calls(engine, networks: Networks, names: list[str], cores: int, repeats: int) -> float:
-    """Seconds of our engine's network calls for VARIANTS variants, one variant a core."""
-    feeds = []
-    for name in names:
+    """Seconds of our engine's network calls, shared among the cores."""
+    feeds = {}
+    for name in set(names):
         graph = networks.graphs[name]
         n = graph.size
-        feeds.append((engine._session(f"{name}.onnx"), {k: v.numpy() for k, v in graph.examples(1, n, n).items()}))
+        feeds[name] = engine._session(f"{name}.onnx"), {k: v.numpy() for k, v in graph.examples(1, n, n).items()}
 
-    def one(_):
-        for session, inputs in feeds:
-            session.run(None, inputs)
+    def one(name):
+        session, inputs = feeds[name]
+        session.run(None, inputs)
 
     with ThreadPoolExecutor(cores) as pool:
-        return timed(lambda: list(pool.map(one, range(VARIANTS))), repeats)
+        return timed(lambda: list(pool.map(one, names)), repeats)
 
 
 def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int) -> float:
@@ -231,16 +244,18 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
 
 def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
-    """What one edit needs beside its variants: its readings, with level K's statistics and the latents of each. Else: the
+    """What one edit needs beside its variants: its readings, with the statistics and the latents of each. Else: the
     statistics of the painting, and at the coarsest level its denoising twice, at a finer one the posterior of what is
-    painted and the statistics of the level above."""
+    painted and the statistics of the level above; in many cells the latents of the strokes."""
     m, K = networks.multiply_adds, bundle.K
+    latents = {given: sum(m[f"encode_{k}"] for k in range(given)) for given in range(K + 1)}
     if interpreted(bundle, level):
-        latents = sum(m[f"encode_{k}"] for k in range(bundle.interpreter.level, K))
-        return min(VARIANTS, len(edit.LOOSELY)) * (m["interpret"] + m[f"encode_{K}"] + latents)
+        readings = given_levels(bundle, level)[: len(edit.WAYS)]
+        return sum(m["interpret"] + m[f"encode_{given}"] + latents[given] for given in readings)
     if level == K:
         return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
-    return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"]
+    many = bundle.levels[level].size > edit.FEW_CELLS
+    return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"] + many * latents[level]
 
 
 def cold_process(out: Path) -> dict:
@@ -267,11 +282,10 @@ def by_level(results: dict, served, networks: Networks | None, cores: int, rate:
         row["whole_cold"] = time.perf_counter() - start
         if networks:
             names = chain_of(engine.bundle, level)
-            work = VARIANTS * sum(networks.multiply_adds[n] for n in names)
+            work = sum(networks.multiply_adds[n] for n in names)
             row["floor"] = (work + planned_multiply_adds(networks, engine.bundle, level)) / rate
             row["engine_calls"] = engine_calls(engine, networks, names, cores, repeats)
-            row["eager"] = min(networks.eager(names, VARIANTS, cores, repeats),
-                               VARIANTS * networks.eager(names, 1, cores, repeats))  # fmt: skip
+            row["eager"] = networks.eager(names, cores, repeats)
             row["gigamacs"] = work / 1e9
             row["model / floor"] = row["model_sized"] / row["floor"]
             row["whole / floor"] = row["whole_warm"] / row["floor"]

@@ -1,8 +1,8 @@
 """Eyes and mouths as people paint them on aligned faces: one tone of skin over all of it, then a dot, a line or two.
 
-That is how sunglasses are painted away, and unlike what comes of a picture's own tones (`training.crude`): what is there to be
-read is where, how large and how dark. They are of another kind than those of the suite (`training.suite.paintings`): capsules
-and ellipses of every size, parts of them left out.
+That is how sunglasses are painted away, and unlike what comes of a picture's own tones (`training.crude`): what there is to
+read is where, how large and how dark. They are of another kind than the suite's (`training.suite.paintings`): capsules of
+every size, parts of them left out.
 """
 
 from __future__ import annotations
@@ -93,13 +93,15 @@ class _Painter:
         hair = (hair + self.some(0, 0.5) * (skin - hair)).clamp(0, 1)
         wide, lift = self.some(0.03, 0.075), self.some(-0.02, 0.02)
         above = y - self.some(0.05, 0.085)
-        brow = self.curve(x - wide * 1.1, x + wide * 1.1, above, lift + side * self.some(-0.015, 0.015), self.some(0.005, 0.016))
+        lift = lift + side * self.some(-0.015, 0.015)
+        brow = self.curve(x - wide * 1.1, x + wide * 1.1, above, lift, self.some(0.005, 0.016))
         picture = self.over(picture, brow, hair, 0.75, 0.5)
         shade = self.capsule(x - wide, y - 0.01, x + wide, y - 0.01, self.some(0.02, 0.05), 6)
         picture = self.over(picture, shade, skin * self.some(0.6, 0.95), 0.35, 0.3)
         white = self.capsule(x - wide * 0.5, y, x + wide * 0.5, y, self.some(0.006, 0.018))
         picture = self.over(picture, white, self.some(0.6, 0.95) * (0.8 + 0.2 * skin), 0.35, 0.5)
-        lid = self.curve(x - wide * 0.8, x + wide * 0.8, y - self.some(0, 0.02), self.some(-0.012, 0.012), self.some(0.004, 0.016))
+        high, bend = y - self.some(0, 0.02), self.some(-0.012, 0.012)
+        lid = self.curve(x - wide * 0.8, x + wide * 0.8, high, bend, self.some(0.004, 0.016))
         picture = self.over(picture, lid, skin * self.some(0.2, 0.65), 0.7, 0.5)
         colour = (self.some(0.03, 0.35) + self.some(-0.04, 0.1, 3)).clamp(0, 1)
         pupil = self.capsule(x, y, x + 1e-3, y, self.some(0.007, 0.028))
@@ -117,7 +119,7 @@ class _Painter:
         teeth = self.curve(x - wide * 0.7, x + wide * 0.7, y, bend, self.some(0.006, 0.015))
         return self.over(picture, teeth, self.some(0.7, 0.95) * torch.ones_like(skin), 0.15, 0.6)
 
-    def over(self, picture: torch.Tensor, cover: torch.Tensor, colour: torch.Tensor, share: float, least: float) -> torch.Tensor:
+    def over(self, picture, cover, colour, share: float, least: float) -> torch.Tensor:
         """Paint it, with at least this opacity, in that share of the pictures."""
         return picture + cover * (self.some(least, 1) * self.chance(share)) * (colour - picture)
 

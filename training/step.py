@@ -207,8 +207,8 @@ class Step:
 
     def _next(self, k: int, chain: Given, b: list[torch.Tensor], coarse, temperature: float, generator,
               edit: Edit | None) -> tuple[Given, Drawn]:  # fmt: skip
-        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, edits with what is given for them
-        (crops: as drawn). The gradient goes up through the picture, not through what the encoder says of it."""
+        """Level k drawn for what was drawn above it, 2N, with exactly the coarsest picture, edits with what is given for
+        them (crops: as drawn). The gradient goes up through the picture, not through what the encoder says of it."""
         b_k = b[k]
         count, side = len(chain.u), b_k.shape[-1]
         whole = side == self.net.config.level_size(k)
@@ -231,7 +231,7 @@ class Step:
             statistics = self.net.encode(k, x_k, chain.u)[-1].parameters
         return Given(x_k, pyramid.u(x_k), None, statistics), Drawn(x_k, b_k)
 
-    def _agreeing(self, k: int, x_k: torch.Tensor, b_k: torch.Tensor, coarse: torch.Tensor, edit: Edit | None) -> torch.Tensor:
+    def _agreeing(self, k: int, x_k: torch.Tensor, b_k: torch.Tensor, coarse, edit: Edit | None) -> torch.Tensor:
         """What was drawn, 2N, with the coarser pictures that it is drawn for."""
         if not edit:
             return pyramid.project(x_k, coarse)
