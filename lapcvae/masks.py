@@ -129,8 +129,7 @@ def edge_opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radiu
     """
     touched = (cover > 0).astype(np.float32)
     half = max(1, radius // 2)
-    inside = np.clip(2 * _window_sum(touched, half) / (2 * half + 1) ** 2 - 1, 0, 1)
-    deep = np.clip(2 * _window_sum(touched, radius) / (2 * radius + 1) ** 2 - 1, 0, 1)
+    inside, deep = (np.clip(2 * _window_mean(touched, r) - 1, 0, 1) for r in (half, radius))
     weight = np.square(change).mean(2) + 1e-8
     total = _window_sum(weight * touched, half) + 1e-12
     along, length = LITTLE * inside, np.full_like(inside, LITTLE)
@@ -139,6 +138,11 @@ def edge_opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radiu
         along += change[:, :, c] * (colour - shown[:, :, c])
         length += (colour - shown[:, :, c]) ** 2
     return np.maximum(np.clip(along / length, 0, 1), deep**2) * touched
+
+
+def _window_mean(values: np.ndarray, radius: int) -> np.ndarray:
+    """Of (2 radius + 1)^2 neighbours, S x S, of those that there are."""
+    return _window_sum(values, radius) / np.maximum(_window_sum(np.ones_like(values), radius), 1)
 
 
 def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
@@ -211,9 +215,7 @@ def opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:
 
 def _softened(values: np.ndarray, radius: int) -> np.ndarray:
     """Mean of each pixel's neighbours, twice."""
-    for _ in range(2):
-        values = _window_sum(values, radius) / np.maximum(_window_sum(np.ones_like(values), radius), 1)
-    return values
+    return _window_mean(_window_mean(values, radius), radius)
 
 
 def _window(wanted: np.ndarray, step: int) -> tuple[slice, slice] | None:

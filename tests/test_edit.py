@@ -447,6 +447,48 @@ def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(o
     assert np.array_equal(sharp[paint.cover == 0], encoded.b[0][paint.cover == 0])
 
 
+def test_the_soft_edge_of_a_brush_lets_the_photo_through_and_not_the_coarse_picture(one_service, engine):
+    pixels = photo_of().pixels.copy()
+    # Dark glasses, which the coarse picture spreads over the skin around.
+    pixels[80:100] = 20
+    photo = PhotoFile(pixels, "TIFF")
+    coarse = toy.coarse_file(one_service, photo, UPRIGHT, 2, "smooth")
+    shown = coarse.shown(512)
+    y, x = np.mgrid[:512, :512] + 0.5
+    alpha = np.clip((200 - np.hypot(x - 256, y - 256)) / 40, 0, 1)[:, :, None]
+    colour = np.array([150, 100, 80])
+    rgba = shown.copy()
+    rgba[:, :, :3] = np.rint(alpha * colour + (1 - alpha) * shown[:, :, :3])
+    painting = CoarseOverPhoto(coarse, rgba)
+    host = FileHost(photo, Colours(photo), painting)
+    request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
+    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    paint = service.read_paint(engine, host, request, encoded)
+    share = alpha.reshape(64, 8, 64, 8).mean((1, 3))[:, :, None]
+    wanted = share * (colour / 255 - encoded.b[0])
+    edge = (share[:, :, 0] > 0.02) & (share[:, :, 0] < 0.98)
+    # As opaque paint it would be what was shown, in place of the photo.
+    taken_as_opaque = share * (colour / 255 - service.shown_square(encoded.b[2], 2, "smooth"))
+    taken_as_opaque += service.shown_square(encoded.b[2], 2, "smooth") - encoded.b[0]
+    apart = [np.abs(made - wanted)[edge].mean() for made in (paint.fine, taken_as_opaque)]
+    assert apart[0] < 0.4 * apart[1]
+
+
+@pytest.mark.parametrize("on_photo", [False, True])
+def test_next_to_strokes_over_the_photo_it_stays(engine, on_photo):
+    cover = np.zeros((64, 64), np.float32)
+    cover[20:24, 8:56] = 1
+    fine = np.float32(0.1) * cover[:, :, None].repeat(3, 2)
+    n = engine.bundle.levels[2].size
+    nothing = np.zeros((n, n), np.float32)
+    paint = masks.Paint(2, pyramid.reduce(fine, 2), nothing, cover, cover, fine, on_photo)
+    m = masks.make_masks(engine, paint, 1.0).m
+    # Half of the stroke's thickness, and the slack for what it is sampled from; or a cell.
+    reach = 2 + 1.5 if on_photo else 4 + 1.5
+    reached = int((m[24:, 32] > 0).sum())
+    assert m[20:24, 8:56].min() == 1 and reach - 1.5 <= reached <= reach
+
+
 def test_a_tint_on_the_coarse_picture_tints_the_photo(one_service, engine):
     photo = photo_of()
     coarse = toy.coarse_file(one_service, photo, UPRIGHT, 2, "smooth")
