@@ -99,12 +99,12 @@ def test_a_run_writes_its_files_and_json_lines(folder, tmp_path, monkeypatch):
         pytest.fail(f"{text} is no JSON")
 
     first, second = (json.loads(line, parse_constant=no_constants) for line in (out / "log.jsonl").open())
-    assert first["images"] == 49 * BATCH and second["images"] == 99 * BATCH
+    assert first["images"] == 50 * BATCH and second["images"] == 100 * BATCH
     wanted = {f"{measure}_{k}" for measure in ("mse", "kl", "grad") for k in range(3)}
-    wanted |= {"loss", "rate", "skipped", "images_per_second"}
+    wanted |= {"loss", "rate", "skipped", "images_per_second", "time"}
     assert wanted <= first.keys() == second.keys()
     # The 50th step was the broken one.
-    assert first["loss"] is None and first["skipped"] == second["skipped"] == 1 and second["loss"] < 0
+    assert first["loss"] is None and first["skipped"] == 1 / 50 and second["skipped"] == 0 and second["loss"] < 0
     assert json.loads((out / "preset.json").read_text())["name"] == "toy"
     assert [p.name for p in (out / "sheets").iterdir()] == [f"{100 * BATCH:09d}.png"]
     facts = checkpoint.facts(out)
@@ -124,7 +124,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(folder, tmp_
     after = _flat({k: v for k, v in trainer.state().items() if k in ("net", "ema", "optimizer")})
     assert all(torch.equal(v, after[n]) for n, v in before.items() if isinstance(v, torch.Tensor))
     stats = trainer.train_step(pictures)
-    assert stats["skipped"] == 1 and np.isfinite(stats["loss"])
+    assert stats["skipped"] == 0 and trainer.skipped == 1 and np.isfinite(stats["loss"])
 
 
 def test_the_toy_overfits_8_pictures(folder, tmp_path):
@@ -176,7 +176,7 @@ def test_a_run_ends_with_its_time_and_its_rate_falls_by_then(folder, tmp_path):
     assert 3 <= state["seconds"] < 30 and 1 <= state["step"] < 10**6
     trainer = loop.Trainer(run)
     trainer.restore(state)
-    assert trainer.share == 1 and loop.learning_rate(o, trainer.images, trainer.share) == pytest.approx(0.05)
+    assert trainer.share == 1 and loop.learning_rate(o, trainer.seen, trainer.share) == pytest.approx(0.05)
     # At its end it stays there.
     loop.train(run)
     assert checkpoint.load_state(tmp_path / "run" / checkpoint.STATE)["step"] == state["step"]
@@ -282,7 +282,7 @@ pictures = data.load(folder, "train", 2 * small.SIZE, out / "cache", lambda _: N
 trainer = loop.Trainer(run)
 losses = [trainer.train_step(pictures)["loss"] for _ in range(3)]
 torch.save({{"net": trainer.net.state_dict(), "ema": trainer.ema.state_dict(), "losses": losses,
-            "images": trainer.images}}, out / f"{{trainer.rank}}.pt")
+            "images": trainer.seen}}, out / f"{{trainer.rank}}.pt")
 loop.train(run)
 """
 

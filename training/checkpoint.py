@@ -22,16 +22,20 @@ def save_weights(net: LapCVAE, path: Path, facts: dict[str, str] | None = None, 
                  extends: Path | None = None) -> None:  # fmt: skip
     """`facts` are strings for the file's metadata, beside the model's description; `half`: as float16; `extends`: a bundle
     beside the file's folder: if its levels are this model's coarser ones they are not written again."""
-    temporary = path.with_suffix(".part")
-    dtype = torch.float16 if half else torch.float32
     facts, state = dict(facts or {}), net.state_dict()
     if extends:
         coarser = _coarser(load_weights(extends), net.config)
         if coarser and all(torch.equal(tensor, state.get(name, tensor[:0])) for name, tensor in coarser.items()):
             facts["extends"] = extends.name
             state = {name: tensor for name, tensor in state.items() if name not in coarser}
-    tensors = {name: tensor.detach().to(dtype).contiguous() for name, tensor in state.items()}
-    save_file(tensors, temporary, {"model": config.to_json(net.config), **facts})
+    write_tensors(state, path, {"model": config.to_json(net.config), **facts}, half)
+
+
+def write_tensors(state: dict[str, torch.Tensor], path: Path, facts: dict[str, str], half: bool = False) -> None:
+    """A network's state as safetensors, with `facts` as the file's metadata; `half`: as float16."""
+    temporary = path.with_suffix(".part")
+    dtype = torch.float16 if half else torch.float32
+    save_file({name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in state.items()}, temporary, facts)
     # safetensors makes it readable for its owner alone; a bundle is for all users of a machine.
     temporary.chmod(0o644)
     os.replace(temporary, path)

@@ -13,8 +13,6 @@ import copy
 import dataclasses
 import json
 import math
-import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +20,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
-from tqdm import tqdm
 
 from lapcvae import finder as runtime
 from lapcvae.finder import ANGLE_UNIT, CROP, CROP_WIDTH, MIDDLE_SIDE, SIDES, STRIDE
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.protocol.geometry import Box
 
-from . import checkpoint, data, scenes
-from .stop import Stop
+from . import checkpoint, data, running, scenes
 
 WEIGHTS = "finder.safetensors"
 STORED = 128
@@ -295,21 +290,24 @@ class Trainer:
     """Holds what changes during a run; `state()` and `restore()` are all of it."""
 
     def __init__(self, run: Run):
-        self.run, self.step = run, 0
+        self.run, self.step, self.seconds = run, 0, 0.0
         torch.manual_seed(run.seed)
         self.net = Finder().to(memory_format=torch.channels_last)
         self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
 
     @property
-    def scenes(self) -> int:
+    def seen(self) -> int:
         return self.step * self.run.batch
+
+    @property
+    def share(self) -> float:
+        return running.share_done(self.seen, self.run.scenes)
 
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
         # Up over the first steps, down over the last third of the run.
-        left = 1 - self.scenes / self.run.scenes
-        rate = self.run.learning_rate * min(1.0, (self.step + 1) / 100) * max(0.03, min(1.0, 3 * left))
+        rate = self.run.learning_rate * min(1.0, (self.step + 1) / 100) * running.falling(self.share, 1 / 3)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         generator = data.generator_for(self.run.seed, self.step, 0)
@@ -326,7 +324,7 @@ class Trainer:
         with torch.no_grad():
             for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
                 slow.lerp_(fast, 1 - decay)
-        return stats | {"scenes": self.scenes, "rate": rate}
+        return stats | {"rate": rate}
 
     def _scenes(self, pictures: data.Pictures, generator: torch.Generator) -> scenes.Scenes:
         index = torch.randint(0, len(pictures), (POOL,), generator=generator).tolist()
@@ -384,27 +382,14 @@ def train(run: Run) -> Finder:
     state_file = run.out / checkpoint.STATE
     if state_file.exists():
         trainer.restore(checkpoint.load_state(state_file))
-        print(f"Resumed at {trainer.scenes} scenes.")
+        print(f"Resumed at {trainer.seen} scenes.")
     else:
         trainer.solve(pictures)
-    bar = tqdm(total=run.scenes, initial=trainer.scenes, unit="scene", disable=None)
-    saved, totals, count = time.monotonic(), {}, 0
-    with Stop() as stop, (run.out / "log.jsonl").open("a") as log:
-        while trainer.scenes < run.scenes and not stop.asked:
-            stats = trainer.train_step(pictures)
-            bar.update(run.batch)
-            totals, count = {k: totals.get(k, 0.0) + v for k, v in stats.items()}, count + 1
-            if count == 50:
-                mean = {k: v / count for k, v in totals.items()} | {"scenes": trainer.scenes}
-                log.write(json.dumps({k: round(v, 5) if math.isfinite(v) else None for k, v in mean.items()}) + "\n")
-                log.flush()
-                bar.set_postfix(score=f"{mean['score']:.3f}", change=f"{mean['change']:.4f}")
-                totals, count = {}, 0
-            if time.monotonic() - saved > 60 * run.checkpoint_minutes:
-                checkpoint.save_state(state_file, trainer.state())
-                saved = time.monotonic()
-    bar.close()
-    checkpoint.save_state(state_file, trainer.state())
+    way = running.OnTheWay(
+        run.out, run.scenes, lambda: checkpoint.save_state(state_file, trainer.state()), run.checkpoint_minutes,
+        counted="scenes",
+    )  # fmt: skip
+    running.go(trainer, pictures, way)
     return trainer.ema
 
 
@@ -414,11 +399,7 @@ def train(run: Run) -> Finder:
 def save(net: Finder, folder: Path, facts: dict[str, str]) -> Path:
     """`facts` are strings for the file's metadata: the threshold, and what was measured."""
     file = folder / WEIGHTS
-    temporary = file.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in net.state_dict().items()}, temporary, facts)
-    # safetensors makes it readable for its owner alone.
-    temporary.chmod(0o644)
-    os.replace(temporary, file)
+    checkpoint.write_tensors(net.state_dict(), file, facts)
     return file
 
 

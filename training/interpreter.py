@@ -15,8 +15,6 @@ import copy
 import dataclasses
 import json
 import math
-import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +24,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
-from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import adversary, checkpoint, config, crude, data, pyramid, sheets
+from . import adversary, checkpoint, config, crude, data, pyramid, running, sheets
 from .model import Trunk, blocks
-from .stop import Stop
 
 WEIGHTS = "interpreter.safetensors"
 # It sees, and answers, at this size, and learns to be right at this one and at the two that are coarser.
@@ -177,14 +172,12 @@ class Trainer:
             self.judging = adversary.optimizer_of(self.judges)
 
     @property
-    def images(self) -> int:
+    def seen(self) -> int:
         return self.step * self.run.batch
 
     @property
     def share(self) -> float:
-        """How much of the run is done, 0 to 1."""
-        run = self.run
-        return min(1.0, max(self.images / max(1, run.images), self.seconds / (60 * run.minutes) if run.minutes else 0))
+        return running.share_done(self.seen, self.run.images, self.seconds, self.run.minutes)
 
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
@@ -212,7 +205,7 @@ class Trainer:
         self.step += 1
         sizes = [self.net.size >> i for i in range(OCTAVES)]
         rms = {f"rms_{n}": 255 * float(error.detach().mean()) ** 0.5 for n, error in zip(sizes, found)}
-        return {"loss": float(loss.detach()), "gradient": float(norm), "images": self.images} | rms | judged
+        return {"loss": float(loss.detach()), "gradient": float(norm)} | rms | judged
 
     def _learn_to_judge(self, made: torch.Tensor, clean: torch.Tensor) -> dict[str, float]:
         with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
@@ -230,13 +223,12 @@ class Trainer:
         return clean, seen_of(crude.paint(clean, generator, bool(run.parts)))
 
     def _set_rate(self) -> None:
-        left = max(0.0, 1 - self.share) / self.run.decay
-        rate = self.run.learning_rate * min(1.0, (self.step + 1) / 200) * max(0.05, min(1.0, left))
+        rate = self.run.learning_rate * min(1.0, (self.step + 1) / 200) * running.falling(self.share, self.run.decay)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
     def _average(self) -> None:
-        decay = 0.5 ** (self.run.batch / max(self.run.batch, min(10_000, self.images / 10)))
+        decay = 0.5 ** (self.run.batch / max(self.run.batch, min(10_000, self.seen / 10)))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
 
@@ -321,37 +313,17 @@ def train(run: Run) -> Interpreter:
     state_file = run.out / checkpoint.STATE
     if state_file.exists():
         trainer.restore(checkpoint.load_state(state_file))
-        print(f"Resumed at {trainer.images} images.")
-    bar = tqdm(total=run.images, initial=trainer.images, unit="img", disable=None)
-    saved = drawn = now = time.monotonic()
-    totals, count = {}, 0
+        print(f"Resumed at {trainer.seen} images.")
 
     def keep():
         checkpoint.save_state(state_file, trainer.state())
-        save(trainer.ema, run.out, {"images": str(trainer.images), "data": run.data.name})
+        save(trainer.ema, run.out, {"images": str(trainer.seen), "data": run.data.name})
 
-    with Stop() as stop, (run.out / "log.jsonl").open("a") as log:
-        while trainer.share < 1 and not stop.asked:
-            stats = trainer.train_step(pictures)
-            bar.update(run.batch)
-            totals, count = {k: totals.get(k, 0.0) + v for k, v in stats.items()}, count + 1
-            if count == 50:
-                mean = {k: v / count for k, v in totals.items()} | {"images": trainer.images, "time": time.time()}
-                log.write(json.dumps({k: round(v, 5) if math.isfinite(v) else None for k, v in mean.items()}) + "\n")
-                log.flush()
-                bar.set_postfix(loss=f"{mean['loss']:.3f}")
-                totals, count = {}, 0
-            before, now = now, time.monotonic()
-            trainer.seconds += now - before
-            if now - saved > 60 * run.checkpoint_minutes:
-                keep()
-                saved = now
-            if now - drawn > 60 * run.sheet_minutes:
-                write_sheet(copy.deepcopy(trainer.ema).cpu(), shown, run.out / "sheets" / f"{trainer.images:09d}.png")
-                drawn = now
-    bar.close()
-    keep()
-    write_sheet(copy.deepcopy(trainer.ema).cpu(), shown, run.out / "sheets" / f"{trainer.images:09d}.png")
+    def draw():
+        write_sheet(copy.deepcopy(trainer.ema).cpu(), shown, run.out / "sheets" / f"{trainer.seen:09d}.png")
+
+    way = running.OnTheWay(run.out, run.images, keep, run.checkpoint_minutes, draw, run.sheet_minutes)
+    running.go(trainer, pictures, way)
     return trainer.ema
 
 
@@ -361,13 +333,8 @@ def train(run: Run) -> Interpreter:
 def save(net: Interpreter, folder: Path, facts: dict[str, str], half: bool = False) -> Path:
     """`facts` are strings for the file's metadata; `half`: as float16."""
     file = folder / WEIGHTS
-    temporary = file.with_suffix(".part")
-    dtype = torch.float16 if half else torch.float32
     described = {"network": json.dumps({"size": net.size, "widths": net.widths, "blocks": net.blocks})} | facts
-    save_file({n: t.detach().cpu().to(dtype).contiguous() for n, t in net.state_dict().items()}, temporary, described)
-    # safetensors makes it readable for its owner alone.
-    temporary.chmod(0o644)
-    os.replace(temporary, file)
+    checkpoint.write_tensors(net.state_dict(), file, described, half)
     return file
 
 

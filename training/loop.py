@@ -6,23 +6,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import math
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from tqdm import tqdm
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import checkpoint, config, data, interpreter, lpips, sheets
+from . import checkpoint, config, data, interpreter, lpips, running, sheets
 from .adversary import Adversary
 from .model import LapCVAE
 from .step import LevelResult, Step, negative_elbo
-from .stop import Stop
 
 SHEET_PICTURES = 8
 # AlexNet judges, so it is in no loss.
@@ -74,31 +70,42 @@ class Trainer:
         self.in_the_loss = _in_the_loss(run)
 
     @property
-    def images(self) -> int:
+    def seen(self) -> int:
         return self.step * self.preset.optimisation.batch * self.world
 
     @property
     def share(self) -> float:
-        """How much of the run is done, 0 to 1."""
         o = self.preset.optimisation
-        return min(1.0, max(self.images / max(1, o.images), self.seconds / (60 * o.minutes) if o.minutes else 0))
+        return running.share_done(self.seen, o.images, self.seconds, o.minutes)
+
+    def agreed(self, asked: bool) -> bool:
+        """Whether any process was asked to stop: one that went on alone would wait for the others' gradients for ever. So
+        they go by one clock, too."""
+        if self.world > 1:
+            told = torch.tensor([float(asked), self.seconds], device=self.run.device, dtype=torch.float64)
+            dist.all_reduce(told, dist.ReduceOp.MAX)
+            asked, self.seconds = bool(told[0]), float(told[1])
+        return asked
 
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
         o = self.preset.optimisation
+        if self.run.interpreter and self.step and self.step % RELOADED == 0:
+            # It may be learning beside this.
+            self.forward.interpreter = _interpreter(self.run)
         draw = data.generator_for(self.run.seed, self.step, self.rank, self.run.device)
         x = data.batch(pictures, self.net.config.size, o.batch, self.preset.augmentation, draw)
-        rate = learning_rate(o, self.images, self.share)
+        rate = learning_rate(o, self.seen, self.share)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # Without a slow start the decoder never learns to use most of its latents.
-        beta = min(1.0, 0.02 + self.images / o.kl_warm_up_images) if o.kl_warm_up_images else 1.0
+        beta = min(1.0, 0.02 + self.seen / o.kl_warm_up_images) if o.kl_warm_up_images else 1.0
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.run.device.split(":")[0], dtype=torch.bfloat16):
             results = self.forward(x, draw)
             loss = sum(self._loss(k, r, beta) for k, r in results.items())
         loss.backward()
-        stats = {"images": self.images, "loss": float(loss.detach()), "rate": rate}
+        stats = {"loss": float(loss.detach()), "rate": rate}
         finite = self._clip(stats)
         if finite:
             self.optimizer.step()
@@ -114,7 +121,7 @@ class Trainer:
         if self.adversary and finite:
             stats["discriminators"] = self._learn_to_judge(results)
         self.step += 1
-        stats["skipped"] = self.skipped
+        stats["skipped"] = float(not finite)
         return stats
 
     def _loss(self, k: int, r: LevelResult, beta: float) -> torch.Tensor:
@@ -158,7 +165,7 @@ class Trainer:
     @torch.no_grad()
     def _average(self, results) -> None:
         o = self.preset.optimisation
-        half_life = max(o.batch, min(o.ema_half_life_images, self.images / 10))
+        half_life = max(o.batch, min(o.ema_half_life_images, self.seen / 10))
         decay = 0.5 ** (o.batch * self.world / half_life)
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
         for k, r in results.items():
@@ -193,8 +200,7 @@ def learning_rate(o: config.Optimisation, images: int, share: float) -> float:
     """Warm-up, constant, then a straight line down to a twentieth over the last `decay` of the run, of which `share` is
     done."""
     warm = min(1.0, (images + o.batch) / max(1, o.warm_up_images))
-    left = max(0.0, 1 - share) / max(1e-9, o.decay)
-    return o.learning_rate * warm * max(0.05, min(1.0, left))
+    return o.learning_rate * warm * running.falling(share, o.decay)
 
 
 def _distributed(device: str) -> tuple[int, int]:
@@ -283,74 +289,45 @@ def train(run: Run) -> Path:
     state_file = run.out / checkpoint.STATE
     if state_file.exists():
         trainer.restore(checkpoint.load_state(state_file))
-        print(f"Resumed at {trainer.images} images.")
+        print(f"Resumed at {trainer.seen} images.")
     if trainer.rank == 0:
         (run.out / "preset.json").write_text(config.to_json(run.preset))
     # A folder of few pictures may have none to hold out.
     shown = held_out if len(held_out) else pictures
     fixed = data.plain(shown, size, range(min(SHEET_PICTURES, len(shown))))
     pictures = pictures.on(run.device)
-    with Stop() as stop:
-        _loop(trainer, pictures, fixed, stop)
+    save, draw, told = _what_is_written(trainer, fixed)
+    running.go(trainer, pictures, running.OnTheWay(
+        run.out, run.preset.optimisation.images, save, run.checkpoint_minutes, draw, run.sheet_minutes,
+        agreed=trainer.agreed, told=told, writes=trainer.rank == 0,
+    ))  # fmt: skip
     if trainer.world > 1:
         dist.destroy_process_group()
     return run.out
 
 
-def _loop(trainer: Trainer, pictures: data.Pictures, fixed: torch.Tensor, stop: Stop) -> None:
+def _what_is_written(trainer: Trainer, fixed: torch.Tensor):
+    """How to write a checkpoint, a sheet and a line of the log."""
     from torch.utils.tensorboard import SummaryWriter
 
-    run, o = trainer.run, trainer.preset.optimisation
-    main = trainer.rank == 0
-    board = SummaryWriter(run.out / "tensorboard") if main else None
-    bar = tqdm(total=o.images, initial=trainer.images, unit="img", disable=None if main else True)
-    log = (run.out / "log.jsonl").open("a") if main else None
-    saved = drawn = started = now = time.monotonic()
-    first = trainer.images
-    while not _stopped(trainer, stop):
-        stats = trainer.train_step(pictures)
-        bar.update(o.batch * trainer.world)
-        if run.interpreter and trainer.step % RELOADED == 0:
-            # It may be learning beside this.
-            trainer.forward.interpreter = _interpreter(run)
-        if main and trainer.step % 50 == 0:
-            stats["images_per_second"] = (trainer.images - first) / (time.monotonic() - started)
-            log.write(json.dumps({n: v if math.isfinite(v) else None for n, v in stats.items()}) + "\n")
-            log.flush()
-            for name, value in stats.items():
-                board.add_scalar(name, value, trainer.images)
-            bar.set_postfix(loss=f"{stats['loss']:.3f}")
-        before, now = now, time.monotonic()
-        trainer.seconds += now - before
-        if main and now - saved > 60 * run.checkpoint_minutes:
-            save(trainer)
-            saved = now
-        if main and now - drawn > 60 * run.sheet_minutes:
-            sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.images:09d}.png")
-            drawn = now
-    bar.close()
-    if main:
-        save(trainer)
-        sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.images:09d}.png")
-        board.close()
-        log.close()
+    run = trainer.run
+    board = SummaryWriter(run.out / "tensorboard") if trainer.rank == 0 else None
 
+    def draw():
+        sheets.write(trainer.ema, fixed.to(run.device), run.out / "sheets" / f"{trainer.seen:09d}.png")
 
-def _stopped(trainer: Trainer, stop: Stop) -> bool:
-    """Whether the run is at its end, or any process was asked to stop: one that went on alone would wait for the others'
-    gradients for ever. So they go by one clock, too."""
-    asked = stop.asked
-    if trainer.world > 1:
-        told = torch.tensor([float(asked), trainer.seconds], device=trainer.run.device, dtype=torch.float64)
-        dist.all_reduce(told, dist.ReduceOp.MAX)
-        asked, trainer.seconds = bool(told[0]), float(told[1])
-    return asked or trainer.share >= 1
+    def told(means: dict[str, float], seen: int):
+        for name, value in means.items():
+            board.add_scalar(name, value, seen)
+        board.flush()
+
+    return lambda: save(trainer), draw, told
 
 
 def save(trainer: Trainer) -> None:
     checkpoint.save_state(trainer.run.out / checkpoint.STATE, trainer.state())
     facts = {
-        "preset": trainer.preset.name, "images": str(trainer.images), "data": trainer.run.data.name,
+        "preset": trainer.preset.name, "images": str(trainer.seen), "data": trainer.run.data.name,
         "perceptual": trainer.in_the_loss,
     }  # fmt: skip
     checkpoint.save_weights(trainer.ema, trainer.run.out / checkpoint.WEIGHTS, facts)

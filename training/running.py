@@ -1,0 +1,120 @@
+"""Running a training: to its end, or to Ctrl-C or SIGTERM, with a log, checkpoints and sheets on the way."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+# Steps whose means are one line of the log.
+LOGGED = 50
+LOG = "log.jsonl"
+# The learning rate falls to this share of itself.
+LEAST_RATE = 0.05
+
+
+class Trainer(Protocol):
+    """`seen`: pictures so far; `share`: of the run that is done, 0 to 1; `seconds`: that it took, counted here."""
+
+    seen: int
+    share: float
+    seconds: float
+
+    def train_step(self, pictures) -> dict[str, float]:
+        """One update; what happened."""
+
+
+def _alone(asked: bool) -> bool:
+    return asked
+
+
+@dataclass(frozen=True)
+class OnTheWay:
+    """`save`: a checkpoint, `draw`: a sheet, each every so many minutes and at the end. `total`: of what is `counted`.
+    `agreed`: whether to stop, once this process was asked to; `told`: gets every line of the log and what was seen."""
+
+    folder: Path
+    total: int
+    save: Callable[[], None]
+    save_minutes: float
+    draw: Callable[[], None] = lambda: None
+    draw_minutes: float = math.inf
+    counted: str = "images"
+    agreed: Callable[[bool], bool] = _alone
+    told: Callable[[dict[str, float], int], None] = lambda means, seen: None
+    # Of several processes one writes.
+    writes: bool = True
+
+
+def go(trainer: Trainer, pictures, way: OnTheWay) -> None:
+    """To the end of the run, or until it is stopped."""
+    bar = tqdm(total=way.total, initial=trainer.seen, unit=way.counted, disable=None if way.writes else True)
+    saved = drawn = started = now = time.monotonic()
+    first, totals, count = trainer.seen, {}, 0
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        log = stack.enter_context((way.folder / LOG).open("a")) if way.writes else None
+        while not (way.agreed(stop.asked) or trainer.share >= 1):
+            before = trainer.seen
+            stats = trainer.train_step(pictures)
+            bar.update(trainer.seen - before)
+            totals, count = {name: totals.get(name, 0.0) + value for name, value in stats.items()}, count + 1
+            now, since = time.monotonic(), now
+            trainer.seconds += now - since
+            if not way.writes:
+                continue
+            if count == LOGGED:
+                means = {name: value / count for name, value in totals.items()}
+                means[f"{way.counted}_per_second"] = (trainer.seen - first) / (now - started)
+                line = {way.counted: trainer.seen, "time": round(time.time(), 1)} | means
+                log.write(json.dumps({n: round(v, 5) if math.isfinite(v) else None for n, v in line.items()}) + "\n")
+                log.flush()
+                way.told(means, trainer.seen)
+                bar.set_postfix({name: f"{value:.3f}" for name, value in list(means.items())[:2]})
+                totals, count = {}, 0
+            if now - saved > 60 * way.save_minutes:
+                way.save()
+                saved = now
+            if now - drawn > 60 * way.draw_minutes:
+                way.draw()
+                drawn = now
+    bar.close()
+    if way.writes:
+        way.save()
+        way.draw()
+
+
+def share_done(seen: int, total: int, seconds: float = 0.0, minutes: float = 0.0) -> float:
+    """How much of a run of so many pictures, or minutes (0: as many as it takes), is done, 0 to 1."""
+    return min(1.0, max(seen / max(1, total), seconds / (60 * minutes) if minutes else 0.0))
+
+
+def falling(share: float, decay: float) -> float:
+    """What the learning rate is multiplied by: 1, then a straight line down over the last `decay` of the run."""
+    return max(LEAST_RATE, min(1.0, max(0.0, 1 - share) / max(1e-9, decay)))
+
+
+class Stop:
+    """Ctrl-C and SIGTERM end the loop after the step that is running."""
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self):
+        self.old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _ask(self, *_):
+        self.asked = True
+
+    def __exit__(self, *_):
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
