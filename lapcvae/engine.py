@@ -240,9 +240,9 @@ def choose_provider(bundle: Bundle, device: str) -> Provider:
     if device not in ("auto", "cuda"):
         raise LapcvaeError(f'There is no device "{device}".', "Choose auto, cpu or cuda.")
     if CUDA not in onnxruntime.get_available_providers():
-        reason = "this installation of onnxruntime is the CPU one" + (
-            "" if os.path.exists("/proc/driver/nvidia") else ", and no NVIDIA driver is loaded"
-        )
+        reason = "this installation of onnxruntime is the CPU one"
+        if not os.path.exists("/proc/driver/nvidia"):
+            reason = f"{reason}, and no NVIDIA driver is loaded"
     else:
         reason = _prove_cuda(bundle)
     if reason and device == "cuda":

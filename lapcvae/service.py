@@ -216,12 +216,12 @@ class Service:
 
 
 def _about_model(folder: Path) -> dict:
-    """What whoever chooses among models wants to know; for one that cannot be used, "problem" instead."""
+    """What whoever chooses among models wants to know; for one that cannot be used, "problem" and "remedy"."""
     try:
         found = bundle.describe(folder)
         bundle.require_whole(found)
     except LapcvaeError as error:
-        return {"folder": str(folder), "problem": str(error)}
+        return {"folder": str(folder), "problem": error.cause, "remedy": error.remedy}
     eyes = {"y": found.eyes[0], "distance": found.eyes[1]} if found.eyes else None
     return {"folder": str(folder), "title": found.title, "size": found.size, "K": found.K, "eyes": eyes,
             "finder": found.finder is not None, "licence": found.licence}  # fmt: skip

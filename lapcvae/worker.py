@@ -276,9 +276,12 @@ class Server:
                 if isinstance(request, StatusRequest):
                     host = _WithWorkerFacts(host, self._facts())
                 done = self._service.handle(request, host)
-            cancelled = f"cancelled after {done.facts.get('variants', 0)} variants, " if done.cancelled else ""
             stages = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in done.facts.get("times", {}).items())
-            log.info("%s: %s%.3f s%s", name, cancelled, time.monotonic() - begun, stages and f" ({stages})")
+            log.info(
+                "%s: %s%.3f s%s", name,
+                f"cancelled after {done.facts.get('variants', 0)} variants, " if done.cancelled else "",
+                time.monotonic() - begun, stages and f" ({stages})",
+            )  # fmt: skip
             return done
         except Cancelled:
             log.info("%s: cancelled after %.3f s", name, time.monotonic() - begun)

@@ -82,7 +82,7 @@ def test_worker_tells_of_its_models_what_the_dialog_needs(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text('{"format": 1}')
     broken = Service(tmp_path).status()["models"]["broken"]
-    assert set(broken) == {"folder", "problem"} and "broken" in broken["problem"]
+    assert set(broken) == {"folder", "problem", "remedy"} and "broken" in broken["problem"]
 
 
 # --- where the frame is first ---

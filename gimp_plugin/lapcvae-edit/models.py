@@ -51,11 +51,9 @@ def usable(told: dict) -> tuple[dict[str, Model], str]:
         if "problem" not in about
     }  # fmt: skip
     if not models:
-        problems = [about["problem"] for about in found.values()]
-        raise LapcvaeError(
-            problems[0] if problems else _("No model is installed."),
-            _("Choose Filters > LapCVAE > Check Setup to see more."),
-        )
+        if broken := list(found.values()):
+            raise LapcvaeError(broken[0]["problem"], broken[0]["remedy"])
+        raise LapcvaeError(_("No model is installed."), _("Choose Filters > LapCVAE > Check Setup to see more."))
     usual = models.get(told["model"])
     if usual and len(told["family"]) > 1:
         return {"": replace(usual, name="", title=_("Automatic"), sizes=tuple(told["family"])), **models}, ""

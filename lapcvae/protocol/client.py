@@ -189,11 +189,12 @@ def _start(command: list[str], client_pid: int, deadline: float) -> socket.socke
             if sock := _dial(client_pid, deadline):
                 return sock
             if ended:
-                words = _last_words(log_end)
+                status, words = process.returncode, _last_words(log_end)
                 raise LapcvaeError(
-                    f"The LapCVAE worker could not start (exit status {process.returncode}){': ' * bool(words)}{words}",
-                    f"{paths.repair()} {_see_log()}",
-                )
+                    f"The LapCVAE worker could not start (exit status {status}): {words}" if words
+                    else f"The LapCVAE worker could not start (exit status {status}).",
+                    f"{paths.repair()} The log says more: {log}",
+                )  # fmt: skip
             time.sleep(0.01)
         process.kill()
         raise LapcvaeError("The LapCVAE worker did not start in time.", f"Try again. {_see_log()}")
@@ -282,8 +283,8 @@ class Connection:
 
     def _end(self, message: Done | Failure) -> None:
         if isinstance(message, Failure):
-            log = f" (Log: {message.log})" if message.log else ""
-            raise LapcvaeError(message.cause, message.remedy + log)
+            remedy = f"{message.remedy} (Log: {message.log})" if message.log else message.remedy
+            raise LapcvaeError(message.cause, remedy)
         self.done = message
 
     def _conversation(self, request, host: Host) -> Iterator:
