@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gi.repository import Gimp
-from words import _
+from words import _, translated
 
 import models
 from lapcvae.protocol import client, paths
@@ -48,7 +48,7 @@ def report() -> str:
     Gimp.progress_set_text(_("Asking the runtime"))
     findings = list(_findings())
     failed = any(finding.state == "failed" for finding in findings)
-    broken = _("Something does not work. To repair the installation: {repair}").format(repair=REPAIR)
+    broken = _("Something does not work. To repair the installation: {repair}").format(repair=translated(REPAIR))
     verdict = broken if failed else _("LapCVAE works.")
     return "\n".join([verdict, *map(str, findings)])
 

@@ -17,7 +17,7 @@ from frame_canvas import FrameCanvas
 from frame_settings import NAME, Choice, LayerPanel, named
 from gi.repository import Gdk, Gimp, GLib, Gtk
 from placing import DIGITS, SMALLEST_SIDE, Model, consequences, farthest, from_clicked_eyes
-from words import _, ngettext
+from words import _, explained, ngettext
 
 import models
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
@@ -321,7 +321,7 @@ class FrameDialog:
         self._hint.set_visible_child_name(hint if clicked is None else SECOND_EYE if clicked else FIRST_EYE)
 
     def _say(self, error: LapcvaeError) -> None:
-        self._message.set_text(str(error))
+        self._message.set_text(explained(error))
         self._bar.set_message_type(Gtk.MessageType.ERROR if self._trouble else Gtk.MessageType.WARNING)
         self._again.set_visible(self._trouble is not None)
         self._bar.show()

@@ -22,7 +22,7 @@ import help_dialog
 import records
 from asking import Asking, CheckedHost
 from images import every_layer
-from words import _, ngettext
+from words import _, explained, ngettext, translated
 
 from lapcvae.protocol.errors import Cancelled, LapcvaeError
 from lapcvae.protocol.messages import Prepared, Progress, Status, StatusRequest, Variant
@@ -217,7 +217,7 @@ class GenerateDialog(Gtk.Dialog):
 
     def _say_error(self, error: Exception) -> None:
         if isinstance(error, LapcvaeError):
-            self._say("error", str(error))
+            self._say("error", explained(error))
             return
         traceback.print_exception(error)
         self._say(
@@ -316,7 +316,7 @@ class GenerateDialog(Gtk.Dialog):
     def _hear(self, message) -> None:
         if isinstance(message, Progress):
             self._bar.set_fraction(message.done)
-            self._bar.set_text(message.text)
+            self._bar.set_text(translated(message.text))
         elif isinstance(message, Status):
             self.settings.offer_models(message.facts["models"])
         elif isinstance(message, Prepared):
@@ -349,7 +349,8 @@ class GenerateDialog(Gtk.Dialog):
             computed = _("Computed on the {provider}, not on the GPU: {reason}")
         else:
             computed = _("Computed on the {provider}")
-        self._facts.set_text(f"{limits}\n{computed.format(provider=provider, reason=prepared.provider_reason)}")
+        reason = translated(prepared.provider_reason)
+        self._facts.set_text(f"{limits}\n{computed.format(provider=provider, reason=reason)}")
         self._facts.set_tooltip_text(
             _(
                 "The model draws this many pixels across the face; finer detail is taken from the photo around. "

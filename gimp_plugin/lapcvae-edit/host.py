@@ -8,6 +8,7 @@ import records
 import seen
 from gi.repository import Gimp
 from records import CoarseRecord
+from words import translated
 
 from lapcvae.protocol.geometry import Box
 from lapcvae.protocol.messages import Array
@@ -58,7 +59,7 @@ class LayerHost:
         return convert(self._photo, pixels)
 
     def progress(self, done: float, text: str) -> None:
-        Gimp.progress_set_text(text)
+        Gimp.progress_set_text(translated(text))
         Gimp.progress_update(done)
 
     def result(self, message) -> None:

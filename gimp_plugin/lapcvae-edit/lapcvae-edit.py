@@ -20,7 +20,7 @@ gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
 import library  # noqa: E402
 from gi.repository import Gegl, Gimp, Gio, GLib, GObject  # noqa: E402
-from words import _  # noqa: E402
+from words import _, explained  # noqa: E402
 
 COARSE = "plug-in-lapcvae-coarse"
 GENERATE = "plug-in-lapcvae-generate"
@@ -182,7 +182,7 @@ def _start_gegl(operations: bool) -> None:
 
 def _words(error: Exception) -> str:
     if not BROKEN and isinstance(error, LapcvaeError):
-        return str(error)
+        return explained(error)
     traceback.print_exc()
     return _("Something unexpected went wrong in LapCVAE's plug-in ({kind}: {error}). Please report it.").format(
         kind=type(error).__name__, error=error

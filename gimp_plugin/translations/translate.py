@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Brings the plug-in's catalogs up to date with its texts: python3 gimp_plugin/translations/translate.py
+"""Brings the plug-in's catalogs up to date with its texts and the runtime's: python3 gimp_plugin/translations/translate.py
 
 In every locale/LANGUAGE/LC_MESSAGES/lapcvae.po new texts get an empty translation, to be filled in by hand, and texts that
 are gone are left out; lapcvae.mo, which the plug-in reads, is made of it. For another language, make the folder of
@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import ast
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 PLUG_IN = Path(__file__).resolve().parents[1] / "lapcvae-edit"
 CATALOGS = sorted(PLUG_IN.glob("locale/*/LC_MESSAGES/lapcvae.po"))
+RUNTIME = PLUG_IN.parents[1] / "lapcvae"
+# Modules of the runtime that only the command line uses, and the calls and functions whose words no user sees.
+OF_COMMAND_LINE = ("__main__.py", "demo.py", "doctor.py", "host.py", "moved.py", "painting.py", "sheet.py")
+SILENT = ("log", "ValueError", "TypeError", "_Unfit", "logging", "default_command", "_reason_to_end", "_converse", "main")
 HEADER = (
     "Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\nPlural-Forms: nplurals=2; plural=(n != 1);\n"
 )
@@ -31,15 +36,59 @@ def calls(tree: ast.AST) -> list[ast.Call]:
     return sorted((n for n in found if n.func.id in ("_", "ngettext")), key=lambda n: (n.lineno, n.col_offset))
 
 
+def runtime_files() -> list[Path]:
+    """The modules of the runtime whose words can reach GIMP."""
+    files = [*RUNTIME.glob("*.py"), *RUNTIME.glob("protocol/*.py")]
+    return sorted(file for file in files if file.name not in OF_COMMAND_LINE)
+
+
+def said(tree: ast.AST) -> Iterator[str]:
+    """The texts of a module of the runtime: what has several words and is said to users (`words.translated`)."""
+    if isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant) or _name(tree) in SILENT:
+        return
+    if " " in (text := template(tree)) and any(map(str.isalpha, text)):
+        yield text
+    for child in ast.iter_child_nodes(tree):
+        # A piece of a text is none.
+        if not (isinstance(tree, ast.JoinedStr) and isinstance(child, ast.Constant)):
+            yield from said(child)
+
+
+def template(node: ast.AST) -> str:
+    """A string with {0}, {1} and so on for what is put into it; empty for what is no string."""
+    pieces, count = "", 0
+    for piece in node.values if isinstance(node, ast.JoinedStr) else [node]:
+        if isinstance(piece, ast.Constant) and isinstance(piece.value, str):
+            pieces += piece.value
+        elif isinstance(piece, ast.FormattedValue):
+            pieces += f"{{{count}}}"
+            count += 1
+    return pieces
+
+
+def _name(node: ast.AST) -> str:
+    """Of a function where it is defined or called, or of what it is a method of."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name
+    function = node.func if isinstance(node, ast.Call) else None
+    return next((part.id for part in (function, getattr(function, "value", None)) if isinstance(part, ast.Name)), "")
+
+
 def texts() -> dict[tuple[str, str], list[str]]:
     """Every translatable text, with its plural, and the files that it is in."""
     found: dict[tuple[str, str], list[str]] = {}
+
+    def enter(file: str, words: str, plural: str = "") -> None:
+        files = found.setdefault((words, plural), [])
+        if file not in files:
+            files.append(file)
+
     for file in sorted(PLUG_IN.glob("*.py")):
         for call in calls(parsed(file)):
-            words = [ast.literal_eval(argument) for argument in call.args[:2]]
-            files = found.setdefault((words[0], words[1] if len(words) > 1 else ""), [])
-            if file.name not in files:
-                files.append(file.name)
+            enter(file.name, *(ast.literal_eval(argument) for argument in call.args[:2]))
+    for file in runtime_files():
+        for text in said(parsed(file)):
+            enter(str(file.relative_to(RUNTIME.parent)), text)
     return found
 
 

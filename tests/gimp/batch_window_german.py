@@ -6,12 +6,14 @@ def german():
     made = call("plug-in-lapcvae-coarse", image, [photo], Gimp.RunMode.INTERACTIVE)
     generated = call("plug-in-lapcvae-generate", image, [made[2]], Gimp.RunMode.INTERACTIVE)
     no_group = call("plug-in-lapcvae-keep", image, [photo])
+    no_model = call("plug-in-lapcvae-coarse", image, [photo], model="nirgends")
     procedure = Gimp.get_pdb().lookup_procedure("plug-in-lapcvae-coarse")
     return {
         "made": made[0],
         "layer": made[2].get_name(),
         "generated": generated[0],
         "no group": no_group[1],
+        "no model": no_model[1],
         "menu": [procedure.get_menu_label(), procedure.get_blurb()],
     }
 

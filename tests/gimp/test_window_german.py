@@ -17,6 +17,8 @@ def test_commands_and_their_errors_are_german(played):
     facts = whole(played, "german")
     assert facts["made"] == "SUCCESS" and facts["layer"].startswith("Grob, ") and "hier malen" in facts["layer"]
     assert "hat keine Varianten. Die Fotoebene, eine Variante oder ihre Gruppe" in facts["no group"]
+    # From the worker, which speaks English.
+    assert "Es gibt kein Modell „nirgends“. Installiert sind: " in facts["no model"]
     assert facts["menu"][0] == "_Grobe Ebene anlegen..." and facts["menu"][1].startswith("Eine niedrig aufgelöste")
     assert whole(played, "check").startswith("LapCVAE funktioniert.")
 
@@ -49,6 +51,7 @@ def test_dialog_is_german_and_nothing_is_cut_off(played, scene, said):
 def test_numbers_are_in_german_sentences(played):
     scene = played["scenes"]["lapcvae-generate-0"]
     assert "2 als Ebenen behalten" in scene["words"] and any(w.startswith("2 Varianten in ") for w in scene["words"])
+    assert any("Berechnet mit: CPU, nicht mit der GPU: onnxruntime ist hier nur für" in w for w in scene["words"])
     assert {"Zurück zu allen", "Vorige", "Nächste", "Foto", "Variante 1"} <= set(scene["enlarged"][0])
 
 
