@@ -44,7 +44,7 @@ FEW_CELLS = 32
 WAYS = ((1.0, 0), (0.5, 1), (0.1, 2))
 # The share of each latent of what was read that is drawn anew below that. Structure: up to the first times the temperature;
 # detail (from the reading's own level on): from the second to the third; the more the more daring the variant.
-STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.4, 0.8
+STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.6, 0.9
 # Difference of what was read from what was painted, full scale 1, from which on the edges of strokes are not meant.
 AS_PAINTED = 0.08
 # The golden section: its multiples, but for whole numbers, are spread evenly however many there are.

@@ -118,7 +118,7 @@ def opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: in
     slope = np.clip(together / of_shown, 0, 1)
     explained = np.clip(together**2 / (of_shown * of_result), 0, 1)
     believed = np.clip((explained - DOUBTED) / (1 - DOUBTED), 0, 1)
-    return (1 - slope * believed) * edge_opacity(change, shown, cover, radius)
+    return (1 - slope * believed) * (cover > 0)
 
 
 def edge_opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: int) -> np.ndarray:

@@ -389,8 +389,9 @@ def _read_coarse(
     seen = shown_square(b_j, level, painting.style)
     opaque = np.maximum(masks.opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
     opaquely = (opaque * np.minimum(fine[:, :, 4], 1))[:, :, None]
-    # Opaque paint replaces what was shown, and that the photo; a tint changes the photo.
-    sharp = fine[:, :, :3] + opaquely * (seen - encoded.b[0])
+    # Opaque paint replaces what was shown, and that the photo; a tint changes the photo. A brush's edge is between.
+    edge = np.maximum(masks.edge_opacity(fine[:, :, :3], seen, fine[:, :, 4], 1 << level), fine[:, :, 3])
+    sharp = fine[:, :, :3] + opaquely * edge[:, :, None] * (seen - encoded.b[0])
     paint = _paint(level, fine[:, :, :3], fine[:, :, 3], fine[:, :, 4], opaque, sharp)
     covered = pyramid.reduce(opaquely, level)
     return replace(paint, change=paint.change - covered * (b_j - pyramid.reduce(seen, level)))
