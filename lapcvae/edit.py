@@ -352,6 +352,9 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     read the painting) is exactly the wanted one."""
     if plan.paint.empty:
         return plan.encoded.b[0]
+    if plan.kept is not None and plan.kept.min() == 1:
+        # Nothing is left to draw.
+        return plan.encoded.b[0] + plan.masks.weight[0] * (plan.recoloured[0] - plan.encoded.b[0])
     wanted = plan.readings(index)
     x, statistics = wanted.picture, wanted.statistics
     eps = _draw_eps(plan, index)
