@@ -17,6 +17,14 @@ PLAIN = 0.005
 SAME_CELL, LEAST_SAME = 0.02, 0.1
 # Cubic interpolation goes beyond the values around by this share of their range, at corners.
 OVERSHOOT = 0.16
+# What conversions that nothing tells of may leave: an image in 8 bits of linear light meanwhile, dithered or not, or in 8
+# bits of a wider space, changes colours by at most this share of the brightest light (in dark tones 20 of 255 steps).
+ROUNDED = 2 / 255
+# It is told by tones that rounded light cannot keep: most of them are not what they were, by more than the layer's own
+# format does.
+DARK, LEAST_ROUNDED, MOST_SAME = (2 / 255, 0.2), 0.5 / 255, 0.5
+# Rows and columns that are looked at for that.
+SAMPLED = 256
 # From this share of touched pixels on, the layer may have been turned or flipped.
 MUCH = 0.3
 TURNS = {
@@ -31,21 +39,49 @@ TURNS = {
 REMEDY = "Undo that, or make a new coarse layer and paint on it."
 
 
-def beyond(now: np.ndarray, shown: np.ndarray, least: float, scale: float) -> np.ndarray:
-    """Which pixels of `now` differ from `shown` (H x W x 4 each, 0..1) by more than `least`; H x W bool.
+def beyond(now: np.ndarray, shown: np.ndarray, least: float, scale: float, rounded: bool = False) -> np.ndarray:
+    """Which pixels of `now` differ from `shown` (H x W x 4 each, 0..1) by more than `least`; H x W bool. Where they were
+    `rounded`, by more than twice that, and by more light than that takes or gives.
 
     With a `scale` other than 1 the pixels were interpolated since; then a pixel differs when it is outside the range
     of what was shown around it.
     """
     if scale == 1:
         apart = np.abs(now - shown)
+        if rounded:
+            least *= 2
         # Channel by channel: numpy's own maximum over so short an axis takes several times as long.
-        return reduce(np.maximum, (apart[:, :, i] for i in range(apart.shape[2]))) > least
+        found = reduce(np.maximum, (apart[:, :, i] for i in range(apart.shape[2]))) > least
+        if rounded:
+            found[found] = ~_nearly(now[found], shown[found]) | (apart[found, 3] > least)
+        return found
     # Two pixels of the old grid to either side, as far as GIMP's interpolation reaches, and one for rounded edges.
     reach = math.ceil(2 * max(1.0, scale)) + 1
     low, high = _range(shown, reach)
     slack = least + OVERSHOOT * (high - low)
     return ((now < low - slack) | (now > high + slack)).any(2)
+
+
+def was_rounded(now: np.ndarray, shown: np.ndarray) -> bool:
+    """Whether the layer (`now`, as `shown` H x W x 4, 0..1) was in a coarser format since it was shown, as dark tones tell
+    that are not plainly painted on."""
+    colours = shown[:, :, :3]
+    # What was made transparent tells nothing.
+    dark = ((colours > DARK[0]) & (colours < DARK[1])).any(2) & (now[:, :, 3] > 0) & (shown[:, :, 3] > 0)
+    now, shown = now[dark], shown[dark]
+    unpainted = _nearly(now, shown)
+    same = np.abs(now - shown)[unpainted, :3].max(1, initial=0) <= LEAST_ROUNDED
+    return bool(np.count_nonzero(same) < MOST_SAME * len(same))
+
+
+def _nearly(now: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Which of these pixels (N x 4, sRGB) may be the shown ones, rounded."""
+    return (np.abs(_light(now[:, :3]) - _light(shown[:, :3])) <= ROUNDED).all(1)
+
+
+def _light(srgb: np.ndarray) -> np.ndarray:
+    """sRGB as linear light."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def _range(values: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:

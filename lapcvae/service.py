@@ -404,6 +404,7 @@ def _touched(
     transparent, and 1; all 0 where nothing was done. `photo`: which pixels the photo has, H x W bool."""
     rows, columns = part
     planes, count = np.zeros((*rgba.shape[:2], 5), np.float32), 0
+    rounded = painting.scale == 1 and fit.was_rounded(_sampled(rgba), _sampled(shown))
     # A strip at a time, which stays in the processor's cache; what was scaled is compared with the pixels around.
     step = STRIP if painting.scale == 1 else rgba.shape[0]
     first, last, _ = rows.indices(rgba.shape[0])
@@ -411,7 +412,7 @@ def _touched(
         strip = slice(top, min(top + step, last)), columns
         was, now = compose.to_float(shown[strip]), compose.to_float(rgba[strip])
         alpha, out = now[:, :, 3], planes[strip]
-        touched = fit.beyond(now, was, painting.least, painting.scale) & (was[:, :, 3] > 0)
+        touched = fit.beyond(now, was, painting.least, painting.scale, rounded) & (was[:, :, 3] > 0)
         count += np.count_nonzero(touched)
         # Beyond the photo there is nothing to erase: a painting that ends there is not transparent on purpose.
         touched &= (alpha > 0) | photo[strip]
@@ -420,6 +421,12 @@ def _touched(
         out[:, :, 3] = (1 - alpha) * touched
         out[:, :, 4] = touched
     return planes, count
+
+
+def _sampled(pixels: np.ndarray) -> np.ndarray:
+    """Some of the pixels, evenly spread, as floats."""
+    step = max(1, min(pixels.shape[:2]) // fit.SAMPLED)
+    return compose.to_float(pixels[::step, ::step])
 
 
 def _gray(host: Host, shown: np.ndarray) -> np.ndarray:

@@ -42,6 +42,70 @@ def test_unscaled_layers_are_compared_pixel_by_pixel():
     assert np.argwhere(fit.beyond(now, shown(), LEAST, 1.0)).tolist() == [[5, 7]]
 
 
+def dark_to_light(side: int = 128) -> np.ndarray:
+    """Every tone from nearly black to nearly white, in three colours; opaque."""
+    x, y = np.meshgrid(np.linspace(0.01, 0.6, side), np.linspace(0, 0.3, side))
+    return np.dstack([x, x + y, 0.8 * x + y, np.ones_like(x)]).astype(np.float32)
+
+
+def light(srgb: np.ndarray) -> np.ndarray:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def in_linear_8_bits(srgb: np.ndarray) -> np.ndarray:
+    rounded = np.rint(light(srgb) * 255) / 255
+    back = np.where(rounded <= 0.0031308, 12.92 * rounded, 1.055 * rounded ** (1 / 2.4) - 0.055)
+    return np.dstack([back[:, :, :3], srgb[:, :, 3]]).astype(np.float32)
+
+
+def in_8_bits(srgb: np.ndarray) -> np.ndarray:
+    return (np.rint(srgb * 255) / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize("then", [lambda x: x, in_8_bits])
+def test_what_was_in_8_bits_of_linear_light_meanwhile_is_told_and_is_no_paint(then):
+    shown = then(dark_to_light())
+    now = then(in_linear_8_bits(shown))
+    assert fit.beyond(now, shown, LEAST, 1.0).mean() > 0.05
+    assert fit.was_rounded(now, shown)
+    assert not fit.beyond(now, shown, LEAST, 1.0, rounded=True).any()
+    # Strokes, also dark ones on dark tones and those that were rounded too, and what was erased.
+    painted = shown.copy()
+    painted[10:40, 10:100, :3] = (0.5, 0.2, 0.1)
+    painted[50:80, :40, :3] += 0.12
+    painted[90:100, :, 3] = 0
+    painted = then(in_linear_8_bits(painted))
+    found = fit.beyond(painted, shown, LEAST, 1.0, fit.was_rounded(painted, shown))
+    strokes = np.zeros_like(found)
+    strokes[10:40, 10:100] = strokes[50:80, :40] = strokes[90:100] = True
+    assert found[strokes].mean() > 0.98 and not found[~strokes].any()
+
+
+@pytest.mark.parametrize("rounding", [0, 0.13 / 255])
+def test_paint_is_not_taken_for_rounding(rounding):
+    """Not even where nearly all that is dark is painted on, or a little of it faintly."""
+    shown = dark_to_light()
+    now = shown + np.float32(rounding)
+    assert not fit.was_rounded(now, shown)
+    now[:, :120, :3] = (0.5, 0.2, 0.1)
+    assert not fit.was_rounded(now, shown)
+    now = shown.copy()
+    now[:40, :, :3] += 4 / 255
+    now[60:70, :, 3] = 0
+    assert not fit.was_rounded(now, shown)
+
+
+def test_8_bits_of_the_same_curve_change_nothing_that_matters():
+    shown = dark_to_light()
+    assert not fit.beyond(in_8_bits(shown), shown, LEAST, 1.0).any()
+
+
+def test_without_dark_tones_nothing_is_told():
+    shown = np.full((8, 8, 4), 0.7, np.float32)
+    shown[0], shown[1, :, :3] = 0, 0
+    assert not fit.was_rounded(shown + np.float32(2 / 255), shown)
+
+
 def picture(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 1, (16, 16, 3)).astype(np.float32)
 

@@ -65,13 +65,39 @@ def on_both(work):
     return lambda image, photo, coarse: (work(photo), work(coarse)) and None
 
 
-def precision(name):
-    return lambda image, photo, coarse: image.convert_precision(PRECISIONS[name]) and None
+def precision(*names, dithered=False):
+    """Several in a row; `dithered` as GIMP's dialog does it on the way from more bits to 8."""
+
+    def change(image, photo, coarse):
+        for i, name in enumerate(names):
+            if dithered and not i:
+                dither(photo)
+                dither(coarse)
+            image.convert_precision(PRECISIONS[name])
+
+    return change
+
+
+def dither(layer):
+    dithering = Gimp.DrawableFilter.new(layer, "gegl:dither", "dither")
+    # Another call gives another config.
+    config = dithering.get_config()
+    for channel in ("red", "green", "blue", "alpha"):
+        config.set_property(f"{channel}-levels", 256)
+    dithering.update()
+    layer.append_filter(dithering)
+    layer.merge_filters()
 
 
 def profile(image, photo, coarse):
     intent = Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC
     image.convert_color_profile(Gimp.ColorProfile.new_rgb_adobe(), intent, True)
+
+
+def there_and_back(image, photo, coarse):
+    profile(image, photo, coarse)
+    intent = Gimp.ColorRenderingIntent.RELATIVE_COLORIMETRIC
+    image.convert_color_profile(Gimp.ColorProfile.new_rgb_srgb(), intent, True)
 
 
 def gray(image, photo, coarse):
@@ -157,6 +183,20 @@ WORK = {
     "Adobe RGB": profile,
     "gray": gray,
 }
+# Formats that the image no longer has when it is read: precision at first, profile, what comes then. Not straight from 8
+# bits of linear light to 16 bits: there GIMP itself spoils pictures (docs/gimp-facts.md).
+MEANWHILE = {
+    "u16, u8 linear, float, u16": ({"precision": "u16"}, precision("u8 linear", "f4 linear", "u16")),
+    "u16, u8, u8 linear, float": ({"precision": "u16"}, precision("u8", "u8 linear", "f4 linear")),
+    "u16, dithered u8 linear, float": ({"precision": "u16"}, precision("u8 linear", "f4 linear", dithered=True)),
+    "u16, dithered u8, u16": ({"precision": "u16"}, precision("u8", "u16", dithered=True)),
+    "u8, u8 linear, u8": ({}, precision("u8 linear", "u8")),
+    "u8, u8 linear, half": ({}, precision("u8 linear", "half")),
+    "u8, Adobe RGB, u8": ({}, there_and_back),
+    "Adobe RGB u16, u8, u16": ({"precision": "u16", **ADOBE}, precision("u8", "u16")),
+    "Adobe RGB u16, u8 linear, float": ({"precision": "u16", **ADOBE}, precision("u8 linear", "f4 linear")),
+    "Adobe RGB u8, u8 linear, u8": (ADOBE, precision("u8 linear", "u8")),
+}
 REFUSED = {
     "image turned": lambda image, photo, coarse: image.rotate(NINETY) and None,
     "image flipped": lambda image, photo, coarse: image.flip(ACROSS) and None,
@@ -173,6 +213,9 @@ REFUSED = {
 for name, change in WORK.items():
     guarded(name, lambda: after(change, True))
     guarded(f"{name}, untouched", lambda: after(change, False))
+for name, (arguments, change) in MEANWHILE.items():
+    guarded(name, lambda: after(change, True, **arguments))
+    guarded(f"{name}, untouched", lambda: after(change, False, **arguments))
 for name, change in REFUSED.items():
     guarded(name, lambda: after(change, True))
 for name in ("half", "1.37", "cropped around", "cropped through, left", "u16", "linear u8"):

@@ -109,9 +109,13 @@ def test_visible_starts_from_the_variant_that_was_kept(kinds):
 CHANGES = ["nothing", "half", "1.37", "double", "cropped around", "cropped through, left", "cropped through, right",
            "scaled, cropped", "scaled, duplicated", "darker, cropped", "u16", "float", "linear u8", "Adobe RGB", "gray",
            "colour"]  # fmt: skip
+# Precisions and profiles that the image had in between.
+MEANWHILE = ["u16, u8 linear, float, u16", "u16, u8, u8 linear, float", "u16, dithered u8 linear, float",
+             "u16, dithered u8, u16", "u8, u8 linear, u8", "u8, u8 linear, half", "u8, Adobe RGB, u8",
+             "Adobe RGB u16, u8, u16", "Adobe RGB u16, u8 linear, float", "Adobe RGB u8, u8 linear, u8"]  # fmt: skip
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", CHANGES + MEANWHILE)
 def test_painting_stays_where_it_was_painted_after(changed, change):
     facts = whole(changed, change)
     assert isinstance(facts, dict), facts
@@ -124,6 +128,7 @@ def test_painting_stays_where_it_was_painted_after(changed, change):
 @pytest.mark.parametrize(
     "change",
     [c for c in CHANGES if c != "nothing"]
+    + MEANWHILE
     + [f"Adobe RGB {c}" for c in ("half", "1.37", "cropped around", "cropped through, left", "u16", "linear u8")]
     + ["blocks half", "blocks 1.37"],
 )
