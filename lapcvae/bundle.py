@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .protocol.errors import LapcvaeError
 from .protocol.geometry import fitting_size
-from .protocol.paths import model_folders
+from .protocol.paths import is_own_model, model_folders
 
 MANIFEST, CARD = "manifest.json", "card.md"
 FORMAT = 1
@@ -195,8 +195,9 @@ def open_bundle(folder: Path) -> Bundle:
     return bundle
 
 
-def _broken(folder: Path, what: str, remedy: str = "Copy or install the model again.") -> BundleError:
-    return BundleError(f"The model in {folder} cannot be used: {what}.", remedy)
+def _broken(folder: Path, what: str, remedy: str = "") -> BundleError:
+    again = "Copy or export it again, or remove that folder." if is_own_model(folder) else "Copy or install the model again."
+    return BundleError(f"The model in {folder} cannot be used: {what}.", remedy or again)
 
 
 def _read_manifest(folder: Path) -> dict:

@@ -32,12 +32,13 @@ PROFILES = ("~/.config/GIMP", "~/.var/app/org.gimp.GIMP/config/GIMP", "~/Library
 
 @dataclass(frozen=True)
 class Check:
-    """One finding; `remedy` says what to do if `state` is not ok."""
+    """One finding; `remedy` says what to do if `state` is not ok, `repairable` whether install.sh may mend it, too."""
 
     name: str
     state: str
     result: str
     remedy: str = ""
+    repairable: bool = True
 
 
 def check_python() -> Iterator[Check]:
@@ -89,7 +90,8 @@ def check_models() -> Iterator[Check]:
             problem = "that is a model itself"
         else:
             continue
-        yield Check("LAPCVAE_MODELS", FAILED, f"{folder}: {problem}", "Set it to the folder that holds the models' folders.")
+        remedy = "Set it to the folder that holds the models' folders."
+        yield Check("LAPCVAE_MODELS", FAILED, f"{folder}: {problem}", remedy, repairable=False)
     found = bundles.scan()
     if not found:
         yield Check("models", FAILED, f"none in {', '.join(map(str, paths.model_folders()))}",
@@ -98,9 +100,14 @@ def check_models() -> Iterator[Check]:
         try:
             bundle = bundles.open_bundle(folder)
         except LapcvaeError as error:
-            yield Check(f"model {name}", FAILED, error.cause, error.remedy)
+            yield _unusable(f"model {name}", folder, error)
             continue
         yield Check(f"model {name}", OK, f"{bundle.title}, {bundle.size} pixels, verified, at {folder}")
+
+
+def _unusable(name: str, folder: Path, error: LapcvaeError) -> Check:
+    """A check that the model in the folder does not pass."""
+    return Check(name, FAILED, error.cause, error.remedy, repairable=not paths.is_own_model(folder))
 
 
 def check_device() -> Iterator[Check]:
@@ -109,7 +116,12 @@ def check_device() -> Iterator[Check]:
 
     from .engine import Engine
 
-    bundle = bundles.open_bundle(bundles.find())
+    folder = bundles.find()
+    try:
+        bundle = bundles.open_bundle(folder)
+    except LapcvaeError as error:
+        yield _unusable("device", folder, error)
+        return
     engine = Engine(bundle, "auto")
     size = bundle.levels[-1].size
     posterior = engine.encode(bundle.K, np.full((size, size, 3), 0.5, np.float32))

@@ -129,9 +129,26 @@ def test_doctor_says_what_is_wrong_with_the_folders_that_were_asked_for(monkeypa
     folders = [tmp_path / "missing", shipped / "faces-128", shipped]
     monkeypatch.setenv("LAPCVAE_MODELS", os.pathsep.join(map(str, folders)))
     missing, itself, *models = doctor.check_models()
+    assert not missing.repairable and not itself.repairable
     assert missing.state == itself.state == doctor.FAILED and "missing: there is no such folder" in missing.result
     assert "that is a model itself" in itself.result and "the folder that holds" in itself.remedy
     assert {c.state for c in models} == {doctor.OK}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_doctor_says_what_mends_a_broken_model(monkeypatch, tmp_path, own):
+    shipped, mine = tmp_path / "shipped", tmp_path / "data" / "lapcvae" / "models"
+    folder = (mine if own else shipped) / "faces-128"
+    shutil.copytree(toy.models() / "toy", folder)
+    max(folder.glob("*.onnx")).unlink()
+    monkeypatch.setattr("lapcvae.protocol.paths.shipped_models_folders", lambda: (shipped,))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("LAPCVAE_MODELS")
+    # The device is tried with it, too.
+    for check in (*doctor.check_models(), *doctor.check_device()):
+        assert check.state == doctor.FAILED and str(folder) in check.result and check.repairable is not own
+        assert ("export it again, or remove that folder" in check.remedy) is own
+        assert ("install the model again" in check.remedy) is not own
 
 
 def test_doctor_goes_on_after_what_breaks(capsys, monkeypatch):

@@ -32,12 +32,13 @@ LOG_TAIL = 200_000
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One line of the report; `remedy` says what to do unless `state` is "ok"."""
+    """One line of the report; `remedy` says what to do unless `state` is "ok", `repairable` whether install.sh may do it."""
 
     name: str
     state: str
     result: str
     remedy: str = ""
+    repairable: bool = True
 
     def __str__(self) -> str:
         return f"[{self.state}] {self.name}: {self.result}" + (f"\n    -> {self.remedy}" if self.remedy else "")
@@ -47,10 +48,16 @@ def report() -> str:
     """The whole report as text: a verdict, then one finding a line, remedies below them."""
     Gimp.progress_set_text(_("Asking the runtime"))
     findings = list(_findings())
-    failed = any(finding.state == "failed" for finding in findings)
-    broken = _("Something does not work. To repair the installation: {repair}").format(repair=translated(REPAIR))
-    verdict = broken if failed else _("LapCVAE works.")
-    return "\n".join([verdict, *map(str, findings)])
+    return "\n".join([_verdict([f for f in findings if f.state == "failed"]), *map(str, findings)])
+
+
+def _verdict(failed: list[Finding]) -> str:
+    if not failed:
+        return _("LapCVAE works.")
+    if any(finding.repairable for finding in failed):
+        return _("Something does not work. To repair the installation: {repair}").format(repair=translated(REPAIR))
+    # A model of the user's own, for example, which the installer does not have.
+    return _("Something does not work that no repair of the installation mends. What to do is said below.")
 
 
 def _findings() -> Iterator[Finding]:

@@ -185,3 +185,9 @@ def asked_model_folders() -> list[Path]:
 def model_folders(*shipped: Path) -> list[Path]:
     """The folders to scan for models, first match wins: LAPCVAE_MODELS, the user's, the shipped. May not exist."""
     return list(dict.fromkeys([*asked_model_folders(), user_models_folder(), *(shipped or shipped_models_folders())]))
+
+
+def is_own_model(folder: Path) -> bool:
+    """Whether the user put the model there, so that no installer can bring it back."""
+    place = folder.parent
+    return place in (*asked_model_folders(), user_models_folder()) and place not in shipped_models_folders()

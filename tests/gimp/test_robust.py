@@ -97,6 +97,19 @@ def test_repaired_installation_works_at_once(broken, case):
     assert broken["worker gone"]
 
 
+def test_broken_model_of_the_users_own_is_not_for_the_installer_to_repair(gimp):
+    mine = gimp.folder / "data" / "lapcvae" / "models" / "mine"
+    mine.mkdir(parents=True)
+    (mine / "manifest.json").write_text("{}")
+    check = whole(gimp.run("inside.py", "batch_check.py", variables={"XDG_DATA_HOME": "/mnt/run/data"}), "check")
+    verdict, *findings = check["text"].splitlines()
+    assert check["status"] == "SUCCESS" and verdict.startswith("Something does not work that no repair")
+    [line] = [i for i, text in enumerate(findings) if text.startswith("[failed]")]
+    assert findings[line].startswith("[failed] model mine: The model in /mnt/run/data/lapcvae/models/mine cannot be used")
+    assert findings[line + 1].endswith("-> Copy or export it again, or remove that folder.")
+    assert "install.sh" not in check["text"]
+
+
 @pytest.fixture(scope="module")
 def disk(gimp) -> dict:
     variables = {"HOME": "/mnt/run/small-home", "LAPCVAE_STATE": ""}
