@@ -111,6 +111,16 @@ def require_photo(b_now: np.ndarray, b_then: np.ndarray) -> None:
         )
 
 
+def require_same(b_now: np.ndarray, b_then: np.ndarray) -> None:
+    """LapcvaeError unless both coarse images (n x n x 3) are of the same picture, not only of one that is like it."""
+    if float(np.abs(b_now - b_then).mean()) > SAME_CELL:
+        raise LapcvaeError(
+            "The coarse layer was copied from another image, and what is under it here is not what it was made from, but "
+            "another photo or another part of it.",
+            "Select the photo layer, choose Filters > LapCVAE > Make Coarse Layer and paint on the new layer.",
+        )
+
+
 def _gray(cells: np.ndarray) -> np.ndarray:
     """sRGB cells (n x n x 3) as they are after a gray image: the luminance, in all three channels."""
     # Here, for hardly any edit needs what reads picture files.

@@ -360,6 +360,8 @@ def _read_coarse(
             f"The painting's coarse level has the shape {b_j.shape}, which the model {engine.bundle.name} does not have.",
             "Make the coarse picture again with this model.",
         )
+    if painting.copied:
+        fit.require_same(encoded.b[level], b_j)
     if painting.doubtful:
         fit.require_photo(encoded.b[level], b_j)
     # As the model that made it showed it; that may have been a smaller or a larger one.

@@ -119,6 +119,14 @@ def test_the_same_photo_may_be_retouched():
             fit.require_photo(other, b)
 
 
+def test_what_was_copied_from_another_image_must_be_of_the_same_photo():
+    b = picture(1)
+    fit.require_same(b + 0.01, b)
+    for other in (0.8 * b + 0.02, picture(2), b[::-1]):
+        with pytest.raises(LapcvaeError, match="copied from another image"):
+            fit.require_same(other, b)
+
+
 @pytest.mark.parametrize("name", fit.TURNS)
 def test_turned_and_flipped_paintings_are_recognised_under_paint(name):
     painted = fit.TURNS[name](picture(1)).copy()

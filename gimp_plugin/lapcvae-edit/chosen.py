@@ -114,7 +114,8 @@ def _belonging(image: Gimp.Image, photo_layer: Gimp.Layer, parasite: str) -> lis
 
 
 def coarse_layers(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:
-    return _belonging(image, photo_layer, records.COARSE)
+    """From top to bottom, and last those that were copied from another image."""
+    return sorted(_belonging(image, photo_layer, records.COARSE), key=lambda x: records.coarse_record(x).copied_to(image))
 
 
 def made_from(image: Gimp.Image, photo_layer: Gimp.Layer) -> list[Gimp.Layer]:

@@ -298,10 +298,12 @@ def _edit_request(
     image: Gimp.Image, photo: Gimp.Layer, described: Photo, painting: Gimp.Layer, record: CoarseRecord | None, edit: Edit
 ) -> EditRequest:
     if record:
+        if copied := record.copied_to(image):
+            _require_size(record.source, painting, photo)
         place = places.place(record, painting, photo, image)
         frame, level, model = place.frame, record.level, edit.model or record.model
         least = records.least_paint(record, painting, place.scale)
-        painted = Painting("coarse", record.dtype, record.style, record.b_j, least, place.scale, place.doubtful)
+        painted = Painting("coarse", record.dtype, record.style, record.b_j, least, place.scale, place.doubtful, copied)
     else:
         if painting == photo or not painting.has_alpha():
             raise LapcvaeError(
@@ -314,6 +316,17 @@ def _edit_request(
         described, frame, level, painted, edit.settings, model, edit.device, layers.mask_dtype(photo),
         selection=not Gimp.Selection.is_empty(image),
     )  # fmt: skip
+
+
+def _require_size(then: Source, painting: Gimp.Layer, photo: Gimp.Layer) -> None:
+    """For a coarse layer that was copied from another image, whose photo was `then`."""
+    if (then.width, then.height) != (photo.get_width(), photo.get_height()):
+        raise LapcvaeError(
+            _(
+                'The coarse layer "{layer}" was copied from another image, whose photo had another size than "{photo}".'
+            ).format(layer=painting.get_name(), photo=photo.get_name()),
+            _("Select the photo layer, choose Filters > LapCVAE > Make Coarse Layer and paint on the new layer."),
+        )
 
 
 def _not_read(task: Task) -> list[str]:

@@ -22,7 +22,8 @@ def of_coarse(image: Gimp.Image, selected: Gimp.Layer, photo: Gimp.Layer) -> Fra
     # Where the coarse layer lies now may not be known any more; then it says nothing.
     with contextlib.suppress(LapcvaeError):
         record = records.coarse_record(coarse) if coarse else None
-        return places.place(record, coarse, photo, image).frame.rounded(DIGITS) if record else None
+        if record and not record.copied_to(image):
+            return places.place(record, coarse, photo, image).frame.rounded(DIGITS)
     return None
 
 

@@ -27,11 +27,15 @@ def put_coarse(
     layer = _new_layer(
         image, _("Coarse, {count} cells across: paint here").format(count=coarse.b_j.shape[1]), coarse.box, photo, True
     )
+    mark = records.mark_of(image)
+    new_mark = mark or records.new_mark()
     with _deleted_on_failure([layer]):
         layers.write_srgb(layer, coarse.shown)
-        records.attach(layer, CoarseRecord.of(coarse, request, photo, layer, reads))
+        records.attach(layer, CoarseRecord.of(coarse, request, photo, layer, reads, new_mark))
         records.attach_shown(layer, coarse.shown)
     with one_undo_step(image):
+        if not mark:
+            records.attach_mark(image, new_mark)
         for hidden in hide:
             show(hidden, False)
         _insert(image, layer, base.get_parent(), image.get_item_position(base))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import uuid
 import zlib
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from lapcvae.protocol.messages import ITEM_SIZES, LEAST_PAINT, Array, Coarse, Co
 COARSE = "lapcvae-coarse"
 SHOWN = "lapcvae-shown"
 VARIANT = "lapcvae-variant"
+# Of an image: what tells it and its duplicates from others, to which a coarse layer may be copied.
+IMAGE = "lapcvae-image"
 # What counts as painted in an 8-bit layer that was converted to or from another space or curve than sRGB's: up to 11 steps
 # of a first conversion and 6 of a second one are not the user's.
 LEAST_PAINT_CONVERTED = 20 / 255
@@ -95,13 +98,21 @@ class CoarseRecord:
     native: str
     # What was read: "layer" or "visible", as in `commands.Edit`.
     reads: str = "layer"
+    # The mark of its image; empty where it was made before there were any.
+    image: str = ""
 
     @classmethod
-    def of(cls, coarse: Coarse, request: CoarseRequest, photo: Gimp.Layer, layer: Gimp.Layer, reads: str) -> CoarseRecord:
+    def of(
+        cls, coarse: Coarse, request: CoarseRequest, photo: Gimp.Layer, layer: Gimp.Layer, reads: str, mark: str
+    ) -> CoarseRecord:
         return cls(
             request.frame, coarse.box, coarse.level, request.style, coarse.shown.dtype, coarse.b_j, coarse.model,
-            coarse.model_hash, Source.of(photo), *layers.offsets(photo), layers.native_name(layer), reads,
+            coarse.model_hash, Source.of(photo), *layers.offsets(photo), layers.native_name(layer), reads, mark,
         )  # fmt: skip
+
+    def copied_to(self, image: Gimp.Image) -> bool:
+        """Whether it was made in another image."""
+        return self.image not in ("", mark_of(image))
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,20 @@ def least_paint(record: CoarseRecord, layer: Gimp.Layer, scale: float) -> float:
     return LEAST_PAINT if restored or kept else LEAST_PAINT_CONVERTED
 
 
+def mark_of(image: Gimp.Image) -> str:
+    """Empty: it has none yet."""
+    parasite = image.get_parasite(IMAGE)
+    return _data(parasite).decode("ascii", "replace") if parasite else ""
+
+
+def new_mark() -> str:
+    return uuid.uuid4().hex
+
+
+def attach_mark(image: Gimp.Image, mark: str) -> None:
+    image.attach_parasite(_parasite(IMAGE, mark.encode()))
+
+
 def attach(layer: Gimp.Layer, record: CoarseRecord) -> None:
     b_j = record.b_j
     packed = {"dtype": b_j.dtype, "shape": b_j.shape, "data": base64.b64encode(b_j.data).decode()}
@@ -190,9 +215,13 @@ def _data(parasite: Gimp.Parasite) -> bytes:
 
 
 def _attach(layer: Gimp.Layer, name: str, data: bytes) -> None:
+    layer.attach_parasite(_parasite(name, data))
+
+
+def _parasite(name: str, data: bytes) -> Gimp.Parasite:
     """`data` must be ASCII: PyGObject takes the bytes of a parasite for signed numbers and refuses others."""
     # Without UNDOABLE the user's Ctrl+Z would complain that the parasite cannot be taken away.
-    layer.attach_parasite(Gimp.Parasite.new(name, Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE, data))
+    return Gimp.Parasite.new(name, Gimp.PARASITE_PERSISTENT | Gimp.PARASITE_UNDOABLE, data)
 
 
 def facts(layer: Gimp.Layer, name: str) -> dict | None:

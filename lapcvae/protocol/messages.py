@@ -127,6 +127,8 @@ class Painting:
     scale: float = 1.0
     # Whether its place over the photo was worked out from other sizes than it was shown at, so that it may be wrong.
     doubtful: bool = False
+    # Whether its layer was copied from another image: the photo may be another one.
+    copied: bool = False
     # Whoever asks has made sure that it is a painting of what was shown, however much of that it covers.
     checked: bool = False
 

@@ -2,4 +2,4 @@
 
 VERSION = "0.1.0"
 # Raised whenever a message changes its meaning: a client refuses a worker that speaks another protocol.
-PROTOCOL = 2
+PROTOCOL = 3

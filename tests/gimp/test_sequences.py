@@ -46,5 +46,35 @@ def test_locked_visibility_does_not_stop_the_leafing(found):
     assert whole(found, "locked") == [[False, True], [True, True]]
 
 
+@pytest.fixture(scope="module")
+def copied(gimp) -> dict:
+    return gimp.run("inside.py", "batch_copied.py")
+
+
+@pytest.mark.parametrize("change", ["darker", "other", "named", "smaller", "pasted"])
+def test_coarse_layer_of_another_image_is_not_for_this_photo(copied, change):
+    facts = whole(copied, change)
+    for selected in ("coarse", "photo"):
+        status, message = facts[selected]
+        assert status == "EXECUTION_ERROR" and facts[f"{selected} added"] == 0
+        assert "was copied from another image" in message
+        assert ("another size" if change == "smaller" else "another photo") in message
+        assert "Make Coarse Layer and paint on the new layer" in message
+    # What that leads to works, also below the copied one; its frame is the largest square of this photo.
+    assert facts["new"] == ["SUCCESS", ""]
+    assert facts["frame"] == (120.0 if change == "smaller" else 160.0)
+
+
+def test_coarse_layer_of_another_image_of_the_same_photo_gives_the_same(copied):
+    facts = whole(copied, "same")
+    assert facts["coarse"] == facts["photo"] == ["SUCCESS", ""]
+    assert facts["coarse same"] and facts["photo same"]
+
+
+def test_an_image_and_what_is_made_of_it_are_told_from_others(copied):
+    *one, other = whole(copied, "marks")["marks"]
+    assert one[0] and one == [one[0]] * 5 and other != one[0]
+
+
 def test_pixels_that_are_no_numbers_do_not_spread(found):
     assert whole(found, "no_numbers") == {"coarse": True, "variant": True}
