@@ -163,9 +163,10 @@ class SettingsPanel(Gtk.Grid):
             combo.append(nick, label)
         combo.set_active(0)
         combo.set_active_id(active)
-        # A long name of a layer or model does not widen the dialog.
+        # A long name of a layer or model does not widen the dialog. Its end stays: there GIMP tells a second coarse layer
+        # of as many cells from the first ("#1").
         for cell in combo.get_cells():
-            cell.set_property("ellipsize", Pango.EllipsizeMode.END)
+            cell.set_property("ellipsize", Pango.EllipsizeMode.MIDDLE)
             cell.set_property("max-width-chars", 12)
         self._place(name, text, combo, tip)
         return combo

@@ -159,6 +159,7 @@ def painting_chosen(driver):
     facts, image = driver.facts, Gimp.get_images()[0]
     yield lambda: arrived(driver) == 8 and not driver.window.asking.running
     facts["first"] = [*paintings(driver), asked(driver), said(driver)]
+    facts["cut"] = [cell.get_property("ellipsize").value_nick for cell in driver.find("painting").get_cells()]
     shown = [pictures(driver)]
     choose(driver, "strokes")
     facts["chosen"] = said(driver)

@@ -98,6 +98,8 @@ def test_painting_can_be_chosen_and_follows_the_coarse_layer_that_is_selected(qu
     offered, chosen, asked, said = scene["first"]
     assert sorted(offered) == sorted([COARSE, "second", "strokes"]) and offered[-1] == "strokes"
     assert (chosen, asked, said) == (COARSE, ["coarse", 222, 120, 208], "")
+    # The number of cells at the start of a name and GIMP's "#1" at its end both stay.
+    assert scene["cut"] == ["middle"]
     # Strokes are read in the frame of the topmost coarse layer, which is known, so there is nothing to say.
     assert scene["strokes"] == ["strokes", ["strokes", 240, 120, 208], ""] and scene["chosen"] == ""
     assert scene["again"] == ["strokes", True]
