@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 import small  # noqa: E402
 
 import export_onnx  # noqa: E402
-from training import checkpoint, config, crude, data, features, interpreter  # noqa: E402
+from training import checkpoint, config, crude, data, interpreter  # noqa: E402
 
 # The toy model's level 1.
 SIZE, LEVEL = 32, 1
@@ -69,34 +69,6 @@ def test_paintings_depend_on_the_seed_alone_and_leave_the_rest_clean():
     # What was painted is not the picture, and most of it is near it.
     changed = (a.picture - clean).abs().mean(1, keepdim=True)[a.mask == 1]
     assert 0.01 < float(changed.median()) < 0.2
-
-
-def test_eyes_and_mouths_of_faces_are_painted_anew():
-    clean, places = faces(24), {}
-    for name, what in (("eyes", (1.0, 0.0)), ("mouth", (0.0, 1.0))):
-        with pytest.MonkeyPatch.context() as patched:
-            for constant, share in zip(("EYES", "MOUTHS"), what):
-                patched.setattr(features, constant, share)
-            region, picture = features.paint(clean, torch.Generator().manual_seed(1))
-        assert region.shape == (24, 1, 64, 64) and picture.shape == clean.shape
-        assert all(0 <= float(v.min()) and float(v.max()) <= 1 for v in (region, picture))
-        places[name] = region.mean((0, 1))
-        # A tone of skin with something in it.
-        painted = picture * region
-        assert 0.01 < float((painted.amax((2, 3)) - (painted + (1 - region)).amin((2, 3))).mean()) < 0.9
-    rows = {name: float((where.sum(1) * torch.arange(64)).sum() / where.sum()) / 64 for name, where in places.items()}
-    assert abs(rows["eyes"] - config.FACE_EYES[0]) < 0.03 and abs(rows["mouth"] - features.MOUTH) < 0.03
-
-
-def test_only_faces_have_eyes_to_paint():
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "paint", lambda *_: pytest.fail("painted eyes"))
-        crude.paint(faces(), torch.Generator().manual_seed(0))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(features, "paint", lambda clean, _: (torch.ones_like(clean[:, :1]), torch.zeros_like(clean)))
-        dark = crude.paint(faces(), torch.Generator().manual_seed(0), torch.arange(12) < 8)
-    found = dark.picture.mean((1, 2, 3)) < 0.1
-    assert found[:8].float().mean() > 0.5 and not found[8:].any()
 
 
 def test_the_cruder_the_fewer_tones():

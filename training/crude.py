@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from . import draws, features, objects, pyramid
+from . import draws, pyramid
 from .corrupt import capsules
 
 # Tones of one painting, at most.
@@ -22,8 +22,6 @@ ROUNDS = 2
 STROKES, ALIKE, ALL = 0.45, 0.3, 0.04
 # Shares of where something was rubbed out (`lapcvae.edit.fill_erased`), and of something else under the paint.
 RUBBED_OUT, COVERED = 0.12, 0.5
-# Share of the faces whose eyes or mouth are painted anew that had glasses: what the paint leaves of them is to go, too.
-GLASSES = 0.6
 # How far features are displaced at most, in shares of the picture's side.
 DISPLACED = 0.045
 # How much less of its contrast with what is around a feature has, at most.
@@ -70,21 +68,16 @@ class Brush:
         return cover
 
 
-def paint(clean: torch.Tensor, generator: torch.Generator, anew: torch.Tensor | None = None) -> Crude:
-    """`clean`: N x 3 x n x n in [0, 1], where the generator is; n: a power of two, 32 or more. `anew`: N bool, which of them
-    are aligned faces whose eyes or mouth are painted anew (`training.features`)."""
+def paint(clean: torch.Tensor, generator: torch.Generator) -> Crude:
+    """`clean`: N x 3 x n x n in [0, 1], where the generator is; n: a power of two, 32 or more."""
     count, _, n, _ = clean.shape
     brush = Brush(count, n, generator)
     crudeness = brush.uniform()
     region = _region(clean, brush)
     tones = _tones(clean, region, crudeness, brush)
     picture = clean
-    if anew is not None:
-        anew = anew[:, None, None, None]
-        region, tones = (torch.where(anew, *both) for both in zip(features.paint(clean, generator), (region, tones)))
-        picture = torch.where(anew & brush.chance(GLASSES), objects.put_on(clean, 1.0, generator), clean)
     # What the painter wants to be rid of: it reaches a little beyond the paint, so the paint's rim shows it.
-    under = _grown(region, 0.06 * brush.uniform() ** 2) * brush.chance(COVERED)
+    under = _grown(region, brush.uniform(0, 0.06)) * brush.chance(COVERED)
     texture = 1 + 0.3 * brush.smooth(n // 4, 1) * brush.chance(0.3)
     picture = picture + under * ((brush.uniform(channels=3) ** 1.5 * texture).clamp(0, 1) - picture)
     opacity = torch.where(brush.chance(0.6), 1.0, brush.uniform(0.85, 1))

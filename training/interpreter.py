@@ -28,7 +28,7 @@ from torch import nn
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import adversary, checkpoint, config, crude, data, draws, objects, pyramid, running, sheets
+from . import adversary, checkpoint, config, crude, data, pyramid, running, sheets
 from .model import Trunk, blocks
 
 WEIGHTS = "interpreter.safetensors"
@@ -45,8 +45,6 @@ GAIN = 0.5
 # Mean squared error of a picture below which there is nothing more to gain (a grey level).
 LEAST_ERROR = 1.5e-5
 SHOWN, MEASURED = 12, 600
-# Share of aligned faces of which eyes or mouth are painted anew (`training.features`).
-FEATURES = 0.35
 # The sizes at which there is a discriminator, and the typical size there of what half as many pixels do not show.
 JUDGED = {64: 0.08, 32: 0.11}
 
@@ -145,10 +143,8 @@ class Run:
     size: int = SIZE
     # Share of the gradient that the discriminator has, against the errors; 0: none.
     adversarial: float = 0.0
-    # As in `config.Optimisation`; with these, they are aligned faces.
+    # As in `config.Optimisation`.
     parts: tuple[tuple[float, float, float, float], ...] = ()
-    # Share of these on which glasses are drawn (`training.objects`).
-    glasses: float = 0.0
 
 
 class Trainer:
@@ -223,13 +219,8 @@ class Trainer:
     def _batch(self, pictures: data.Pictures, step: int):
         """All that is random in a step: clean pictures, and what is seen of them."""
         run, generator = self.run, data.generator_for(self.run.seed, step, 0, self.run.device)
-        clean, anew = data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator), None
-        if run.parts:
-            # Whoever paints eyes where there are glasses wants to be rid of these; dark paint can be meant for them.
-            anew = draws.uniform(run.batch, generator) < FEATURES
-            clean = torch.where(anew[:, None, None, None], clean, objects.put_on(clean, run.glasses, generator))
-        clean = pyramid.d(clean)
-        return clean, seen_of(crude.paint(clean, generator, anew))
+        clean = pyramid.d(data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator))
+        return clean, seen_of(crude.paint(clean, generator))
 
     def _set_rate(self) -> None:
         rate = self.run.learning_rate * min(1.0, (self.step + 1) / 200) * running.falling(self.share, self.run.decay)
@@ -375,8 +366,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=0, help="how long to go on at most, whatever their number")
     parser.add_argument("--batch", type=int, default=Run.batch)
     parser.add_argument("--adversarial", type=float, default=0, help="weight of a discriminator of what it reads")
-    parser.add_argument("--parts", action="store_true", help="aligned faces: eyes and mouth are looked at, and painted")
-    parser.add_argument("--glasses", type=float, default=0, help="with --parts, share of the faces to draw glasses on")
+    parser.add_argument("--parts", action="store_true", help="it looks at eyes and mouth of aligned faces by themselves")
+    parser.add_argument("--glasses", type=float, default=0, help="share of the pictures, aligned faces, to draw glasses on")
     parser.add_argument("--learning-rate", type=float, default=Run.learning_rate)
     parser.add_argument("--decay", type=float, default=Run.decay, help="share of the run in which the learning rate falls")
     parser.add_argument("--seed", type=int, default=0)
@@ -388,6 +379,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     args.parts = config.FACE_PARTS if args.parts else ()
+    args.augmentation = config.Augmentation(glasses=args.glasses)
     recipe = Run(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Run) if hasattr(args, f.name)})
     net = train(recipe).cpu()
     held_out = data.load(recipe.data, "val", 4 * recipe.size, recipe.out / "cache", needed=False)
