@@ -107,7 +107,8 @@ def test_broken_model_of_the_users_own_is_not_for_the_installer_to_repair(gimp):
     [line] = [i for i, text in enumerate(findings) if text.startswith("[failed]")]
     assert findings[line].startswith("[failed] model mine: The model in /mnt/run/data/lapcvae/models/mine cannot be used")
     assert findings[line + 1].endswith("-> Copy or export it again, or remove that folder.")
-    assert "install.sh" not in check["text"]
+    # The last error of the log is anybody's.
+    assert not any("install.sh" in text for text in (verdict, *findings[line : line + 2]))
 
 
 @pytest.fixture(scope="module")
