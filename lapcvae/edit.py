@@ -41,7 +41,10 @@ FEW_CELLS = 32
 # Paintings are taken more than one way, in turn. How strokes are shown to the interpreter: as sharp as they are (towards 0:
 # eyes, locks of hair) or as cells show them (towards 1: a beard that a thick line stands for), a power of `realism`; and how
 # many levels coarser than what it reads is the one that counts exactly.
-WAYS = ((1.0, 0), (0.5, 1), (0.1, 2))
+WAYS = ((1.0, 0), (0.5, 2), (0.1, 1))
+# At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
+# is crude on purpose only as `realism` says.
+SEEN_IN_PLACE = 0.5
 # The share of each latent of what was read that is drawn anew below that. Structure: up to the first times the temperature;
 # detail (from the reading's own level on): from the second to the third; the more the more daring the variant.
 STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.6, 0.9
@@ -202,9 +205,13 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     anew = anew[:, :, None].astype(np.float32)
     plan = replace(plan, trust=trust, anew=anew)
     if plan.interpreted:
-        # Of the photo's own structure there is one.
-        ways = WAYS if structure < MATERIAL else WAYS[:1]
-        ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in ways]
+        ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in WAYS]
+        if structure >= MATERIAL:
+            # Of the photo's own structure there is one.
+            ways = ways[:1]
+        elif (paint.erased * np.float32(1 << (2 * paint.level))).sum() > paint.cover.sum() / 2:
+            # Of what was rubbed out hardly anything is to be met exactly.
+            ways = [*ways[1:], ways[0]]
         return replace(plan, readings=Readings(lambda *way: _read(plan, *way), ways))
     wanted = _with_structure(plan, paint.level, painted)
     strokes = {}
@@ -234,6 +241,8 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
     as_cells = pyramid.enlarge(pyramid.reduce(painted, up), up)
     painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
+    if paint.on_photo:
+        opaque = opaque * np.float32(max(SEEN_IN_PLACE, plan.realism))
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
     coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
     latents = _latents_of(plan, _with_strokes(plan, meant, painted, looseness), level)
