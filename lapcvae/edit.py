@@ -392,8 +392,9 @@ def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.nd
         return z, s
     z = [photo + mask * (meant - photo) for photo, mask, meant in zip(z, s, wanted.latents[k], strict=True)]
     if not plan.interpreted:
-        level, realism = plan.engine.bundle.levels[k], np.float32(plan.realism)
-        shares = [np.maximum(realism, in_cells(plan.paint.erased, group, level.size, np.max)) for group in level.groups]
+        level, cell = plan.engine.bundle.levels[k], 1 << plan.paint.level
+        anew = np.maximum(np.float32(plan.realism), plan.paint.erased.repeat(cell, 0).repeat(cell, 1))
+        shares = [in_cells(anew, group, level.size, np.max) for group in level.groups]
         return z, [share * mask for share, mask in zip(shares, s, strict=True)]
     daring = (index * GOLDEN) % 1
     structure = k > plan.engine.bundle.interpreter.level

@@ -68,9 +68,10 @@ def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
 
 def thinnest_stroke(cover: np.ndarray) -> float:
     """How thick the thinnest tenth of what is painted is, in model pixels. `cover`: S x S."""
-    painted = cover > 0.5
-    if not painted.any():
+    if not cover.any():
         return 0.0
+    # A thin tint may be as thick as any stroke.
+    painted = cover > 0.5 * min(1.0, float(cover.max()))
     inside = distance(np.pad(~painted, 1, constant_values=True))[1:-1, 1:-1]
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1), (3, 3))
     ridge = inside[painted & (inside >= windows.max((2, 3)))]

@@ -476,10 +476,11 @@ def test_the_soft_edge_of_a_brush_lets_the_photo_through_and_not_the_coarse_pict
     assert apart[0] < 0.4 * apart[1]
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.4])
 @pytest.mark.parametrize("on_photo", [False, True])
-def test_next_to_strokes_over_the_photo_it_stays(engine, on_photo):
+def test_next_to_strokes_over_the_photo_it_stays(engine, on_photo, alpha):
     cover = np.zeros((64, 64), np.float32)
-    cover[20:24, 8:56] = 1
+    cover[20:24, 8:56] = alpha
     fine = np.float32(0.1) * cover[:, :, None].repeat(3, 2)
     n = engine.bundle.levels[2].size
     nothing = np.zeros((n, n), np.float32)
