@@ -20,7 +20,7 @@ from small import BATCH, PAPER, SIZE, STILL, TOY  # noqa: E402
 
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import __main__ as command_line  # noqa: E402
-from training import checkpoint, config, data, loop, pyramid  # noqa: E402
+from training import checkpoint, config, data, loop, pyramid, running  # noqa: E402
 from training.config import Mix  # noqa: E402
 from training.loop import Trainer  # noqa: E402
 from training.model import LapCVAE  # noqa: E402
@@ -110,6 +110,10 @@ def test_a_run_writes_its_files_and_json_lines(folder, tmp_path, monkeypatch):
     facts = checkpoint.facts(out)
     assert facts == {"preset": "toy", "images": str(100 * BATCH), "data": "pictures", "perceptual": "none"}
     assert all(torch.isfinite(t).all() for t in checkpoint.load_weights(out).state_dict().values())
+
+
+def test_means_are_of_the_steps_that_had_the_value():
+    assert running._means([{"loss": 1.0}, {"loss": 3.0, "score": 0.5}]) == {"loss": 2.0, "score": 0.5}
 
 
 def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(folder, tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def go(trainer: Trainer, pictures, way: OnTheWay) -> None:
     """To the end of the run, or until it is stopped."""
     bar = tqdm(total=way.total, initial=trainer.seen, unit=way.counted, disable=None if way.writes else True)
     saved = drawn = started = now = time.monotonic()
-    first, totals, count = trainer.seen, {}, 0
+    first, steps = trainer.seen, []
     with ExitStack() as stack:
         stop = stack.enter_context(Stop())
         log = stack.enter_context((way.folder / LOG).open("a")) if way.writes else None
@@ -66,20 +66,21 @@ def go(trainer: Trainer, pictures, way: OnTheWay) -> None:
             before = trainer.seen
             stats = trainer.train_step(pictures)
             bar.update(trainer.seen - before)
-            totals, count = {name: totals.get(name, 0.0) + value for name, value in stats.items()}, count + 1
+            steps.append(stats)
             now, since = time.monotonic(), now
             trainer.seconds += now - since
             if not way.writes:
+                steps.clear()
                 continue
-            if count == LOGGED:
-                means = {name: value / count for name, value in totals.items()}
+            if len(steps) == LOGGED:
+                means = _means(steps)
                 means[f"{way.counted}_per_second"] = (trainer.seen - first) / (now - started)
                 line = {way.counted: trainer.seen, "time": round(time.time(), 1)} | means
                 log.write(json.dumps({n: round(v, 5) if math.isfinite(v) else None for n, v in line.items()}) + "\n")
                 log.flush()
                 way.told(means, trainer.seen)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in list(means.items())[:2]})
-                totals, count = {}, 0
+                steps.clear()
             if now - saved > 60 * way.save_minutes:
                 way.save()
                 saved = now
@@ -90,6 +91,15 @@ def go(trainer: Trainer, pictures, way: OnTheWay) -> None:
     if way.writes:
         way.save()
         way.draw()
+
+
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Of every value, over the steps that had it."""
+    values = {}
+    for stats in steps:
+        for name, value in stats.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(found) / len(found) for name, found in values.items()}
 
 
 def share_done(seen: int, total: int, seconds: float = 0.0, minutes: float = 0.0) -> float:

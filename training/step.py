@@ -200,8 +200,9 @@ class Step:
         painted = crude.paint(b[i].to(generator.device), generator)
         seen = [part.to(b[i].device) for part in seen_of(painted)]
         given = min(K, i + int(draws.integers(COARSER + 1, (), generator)))
-        meant = self.interpreter(*seen).clamp(0, 1)
-        levels = pyramid.gaussians(pyramid.project(pyramid.enlarge(meant, i), meant), K)
+        meant = self.interpreter(*seen).clamp(0, 1).float()
+        with torch.autocast(meant.device.type, enabled=False):
+            levels = pyramid.gaussians(pyramid.project(pyramid.enlarge(meant, i), meant), K)
         latents = {k: [q.mu for q in self.net.encode(k, levels[k], pyramid.u(levels[k + 1]))] for k in range(given)}
         return Edit(seen[1], {k: levels[k] for k in range(given, K + 1)}, latents, i)
 
