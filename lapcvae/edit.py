@@ -28,7 +28,7 @@ import numpy as np
 from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
 from .interpret import interpreted
-from .masks import Masks, Paint, cell_means, in_cells, kept_of, make_masks, on_what_is_meant, opaque_around
+from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, on_what_is_meant, opaque_around
 from .protocol.errors import LapcvaeError
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
@@ -393,7 +393,7 @@ def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.nd
     z = [photo + mask * (meant - photo) for photo, mask, meant in zip(z, s, wanted.latents[k], strict=True)]
     if not plan.interpreted:
         level, cell = plan.engine.bundle.levels[k], 1 << plan.paint.level
-        anew = np.maximum(np.float32(plan.realism), plan.paint.erased.repeat(cell, 0).repeat(cell, 1))
+        anew = np.maximum(np.float32(max(plan.realism, LEAST_ANEW)), plan.paint.erased.repeat(cell, 0).repeat(cell, 1))
         shares = [in_cells(anew, group, level.size, np.max) for group in level.groups]
         return z, [share * mask for share, mask in zip(shares, s, strict=True)]
     daring = (index * GOLDEN) % 1

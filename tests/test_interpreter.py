@@ -333,13 +333,16 @@ def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):
     assert sorted(plan.readings(0).latents) == [0]
     shares = [edit._latents(p, 0, 0, p.readings(0))[1][-1].max() for p in (plan, plan_of(engine, 1, 0.9))]
     assert shares == pytest.approx([0.5, 0.9], abs=0.01)
+    # Variants of what is taken exactly differ in what is finer.
+    exact = plan_of(engine, 1, 0.0)
+    assert np.abs(edit.variant(exact, 0) - edit.variant(exact, 1)).max() * 255 > 0.5
     # What was rubbed out is drawn anew, however few cells that is of.
     monkeypatch.setattr(edit, "FEW_CELLS", 8)
     rubbed = plan_of(engine, 2, 0.1, erased=True)
     for k in (0, 1):
         shares = edit._latents(rubbed, k, 0, rubbed.readings(0))[1][-1] / np.maximum(rubbed.masks.s[k][-1], 1e-6)
         n = shares.shape[-1]
-        assert shares[..., n // 2, n // 2] == 1 and shares.min() < 0.11
+        assert shares[..., n // 2, n // 2] == 1 and shares.min() < 0.21
 
 
 def test_with_little_realism_a_painting_is_not_interpreted(engine):

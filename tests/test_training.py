@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import socket
@@ -104,7 +105,7 @@ def test_a_run_writes_its_files_and_json_lines(folder, tmp_path, monkeypatch):
     wanted |= {"loss", "rate", "skipped", "images_per_second", "time"}
     assert wanted <= first.keys() == second.keys()
     # The 50th step was the broken one.
-    assert first["loss"] is None and first["skipped"] == 1 / 50 and second["skipped"] == 0 and second["loss"] < 0
+    assert first["loss"] < 0 and first["skipped"] == 1 / 50 and second["skipped"] == 0 and second["loss"] < 0
     assert json.loads((out / "preset.json").read_text())["name"] == "toy"
     assert [p.name for p in (out / "sheets").iterdir()] == [f"{100 * BATCH:09d}.png"]
     facts = checkpoint.facts(out)
@@ -114,6 +115,7 @@ def test_a_run_writes_its_files_and_json_lines(folder, tmp_path, monkeypatch):
 
 def test_means_are_of_the_steps_that_had_the_value():
     assert running._means([{"loss": 1.0}, {"loss": 3.0, "score": 0.5}]) == {"loss": 2.0, "score": 0.5}
+    assert running._means([{"grad": math.inf}, {"grad": 2.0}]) == {"grad": 2.0}
 
 
 def test_a_step_that_is_not_finite_changes_nothing_but_the_counters(folder, tmp_path, monkeypatch):

@@ -75,8 +75,8 @@ def go(trainer: Trainer, pictures, way: OnTheWay) -> None:
             if len(steps) == LOGGED:
                 means = _means(steps)
                 means[f"{way.counted}_per_second"] = (trainer.seen - first) / (now - started)
-                line = {way.counted: trainer.seen, "time": round(time.time(), 1)} | means
-                log.write(json.dumps({n: round(v, 5) if math.isfinite(v) else None for n, v in line.items()}) + "\n")
+                line = {way.counted: trainer.seen, "time": round(time.time())} | means
+                log.write(json.dumps({n: _written(v) for n, v in line.items()}) + "\n")
                 log.flush()
                 way.told(means, trainer.seen)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in list(means.items())[:2]})
@@ -87,19 +87,27 @@ def go(trainer: Trainer, pictures, way: OnTheWay) -> None:
             if now - drawn > 60 * way.draw_minutes:
                 way.draw()
                 drawn = now
-    bar.close()
-    if way.writes:
-        way.save()
-        way.draw()
+        bar.close()
+        # Who asks twice to stop does not lose this.
+        if way.writes:
+            way.save()
+            way.draw()
 
 
 def _means(steps: list[dict[str, float]]) -> dict[str, float]:
-    """Of every value, over the steps that had it."""
+    """Of every value, over the steps that had it; of those that are not finite only if none is."""
     values = {}
     for stats in steps:
         for name, value in stats.items():
             values.setdefault(name, []).append(value)
-    return {name: sum(found) / len(found) for name, found in values.items()}
+    finite = {name: [value for value in found if math.isfinite(value)] or found for name, found in values.items()}
+    return {name: sum(found) / len(found) for name, found in finite.items()}
+
+
+def _written(value: float) -> float | int | None:
+    if isinstance(value, int):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def share_done(seen: int, total: int, seconds: float = 0.0, minutes: float = 0.0) -> float:
