@@ -130,6 +130,6 @@ class Canvas:
         own, common = colours_of_detail(picture, then, self.plan.paint.opaque)
         steeper = self.slope(picture.mean(2, keepdims=True)) / self.slope(then.mean(2, keepdims=True))
         if len(self.detail) != common.shape[2]:
-            common = common.mean(2, keepdims=True)
+            own, common = (v.mean(2, keepdims=True) for v in (own, common))
         out += self.detail * self.warp.linear_planes(kept * (steeper * own - 1))
         out += self.detail.mean(0) * self.warp.linear_planes(kept * steeper * common)

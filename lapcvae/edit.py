@@ -28,7 +28,8 @@ import numpy as np
 from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
 from .interpret import interpreted
-from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, on_what_is_meant, opaque_around
+from .masks import (LEAST_ANEW, Masks, Paint, cell_means, covered_cells, in_cells, kept_of, kept_to, make_masks,
+                    opaque_around, what_is_meant)  # fmt: skip
 from .protocol.errors import LapcvaeError
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
@@ -185,9 +186,11 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
     b_j = encoded.b[paint.level]
-    masks = make_masks(engine, paint, grow, structure)
-    if structure and realism and len(b_j) <= FEW_CELLS:
-        masks = on_what_is_meant(masks, encoded.b, paint, min(1, structure / MATERIAL) * min(1, realism / LATENTS_ALONE))
+    share = min(1, structure / MATERIAL) * min(1, realism / LATENTS_ALONE) if len(b_j) <= FEW_CELLS else 0
+    told = what_is_meant(encoded.b, paint, grow, share) if share and not paint.empty else None
+    masks = make_masks(engine, paint, grow, structure, told)
+    if told is not None:
+        paint = kept_to(paint, told)
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
@@ -197,8 +200,12 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     painted = _realistic(plan) if denoised else painted_j
     anew = paint.opaque * np.minimum(paint.cover, 1)
     if structure:
-        recoloured = pyramid.gaussians(recolour.recoloured(encoded.b, painted - b_j, paint.opaque), engine.bundle.K)
-        plan = replace(plan, kept=kept_of(paint, structure), recoloured=tuple(recoloured))
+        covered = None if told is None else covered_cells(paint)
+        recoloured = recolour.recoloured(encoded.b, painted - b_j, paint.opaque, covered)
+        if told is not None:
+            recoloured = encoded.b[0] + (1 - told.left[:, :, None]) * (recoloured - encoded.b[0])
+        recoloured = tuple(pyramid.gaussians(recoloured, engine.bundle.K))
+        plan = replace(plan, kept=kept_of(paint, structure), recoloured=recoloured)
         anew = anew * (1 - plan.kept)
     coarsest = engine.bundle.K if plan.interpreted else paint.level
     trust = tuple(_trust(plan, k) for k in range(min(coarsest, engine.bundle.K - 1) + 1))

@@ -9,6 +9,7 @@ import numpy as np
 from . import meant as meaning
 from . import pyramid
 from .engine import Engine
+from .windows import window_max, window_mean, window_sum
 
 # Share of the square that has to be painted before the latents that every cell shares are drawn anew.
 GLOBAL_SHARE = 0.5
@@ -24,6 +25,8 @@ MARGIN = 4
 LITTLE = 0.04**2
 # Share of a cell that is painted below which it says nothing of the paint.
 THIN = 0.02
+# As far beyond paint, as a share of how far M reaches there at all, goes all of what the paint is meant for.
+STRANDS = 0.35
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,10 @@ def opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radius: in
     nothing tells a tint from paint, and all is taken as paint.
     """
     weight = (cover > 0) * np.square(change).mean(2)
-    total = _window_sum(weight, radius) + 1e-12
+    total = window_sum(weight, radius) + 1e-12
 
     def mean(values):
-        return _window_sum(values * weight, radius) / total
+        return window_sum(values * weight, radius) / total
 
     together, of_shown, of_result = np.zeros_like(cover), np.full_like(cover, FLAT), np.full_like(cover, FLAT)
     for c in range(3):
@@ -130,45 +133,33 @@ def edge_opacity(change: np.ndarray, shown: np.ndarray, cover: np.ndarray, radiu
     """
     touched = (cover > 0).astype(np.float32)
     half = max(1, radius // 2)
-    inside, deep = (np.clip(2 * _window_mean(touched, r) - 1, 0, 1) for r in (half, radius))
+    inside, deep = (np.clip(2 * window_mean(touched, r) - 1, 0, 1) for r in (half, radius))
     weight = np.square(change).mean(2) + 1e-8
-    total = _window_sum(weight * touched, half) + 1e-12
+    total = window_sum(weight * touched, half) + 1e-12
     along, length = LITTLE * inside, np.full_like(inside, LITTLE)
     for c in range(3):
-        colour = _window_sum(weight * touched * (shown[:, :, c] + change[:, :, c]), half) / total
+        colour = window_sum(weight * touched * (shown[:, :, c] + change[:, :, c]), half) / total
         along += change[:, :, c] * (colour - shown[:, :, c])
         length += (colour - shown[:, :, c]) ** 2
     return np.maximum(np.clip(along / length, 0, 1), deep**2) * touched
 
 
-def _window_mean(values: np.ndarray, radius: int) -> np.ndarray:
-    """Of (2 radius + 1)^2 neighbours, S x S, of those that there are."""
-    return _window_sum(values, radius) / np.maximum(_window_sum(np.ones_like(values), radius), 1)
-
-
-def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
-    """Sum over (2 radius + 1)^2 neighbours, S x S; 0 beyond."""
-    for axis in (0, 1):
-        widths = [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)]
-        total = np.cumsum(np.pad(values.astype(np.float64), widths), axis=axis)
-        n = values.shape[axis]
-        values = np.take(total, np.arange(n) + 2 * radius + 1, axis) - np.take(total, np.arange(n), axis)
-    return values.astype(np.float32)
-
-
-def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0) -> Masks:
+def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0,
+               told: WhatIsMeant | None = None) -> Masks:  # fmt: skip
+    """`told`: what the paint is meant for, which M is then kept to."""
     size, K = engine.bundle.size, engine.bundle.K
     cell = float(1 << paint.level)
     painted = paint.cover > 0
     kept = kept_of(paint, structure)
     # Slack for the eight neighbours: enlarging m by interpolation must leave it 1 on everything painted.
     far = np.maximum(distance(painted) - 1.5, 0.0)
-    ramp = grow * cell
+    ramp = wide = max(grow * cell, 1.0)
     if paint.on_photo:
-        ramp = min(ramp, grow * thinnest_stroke(paint.cover) / 2)
-    ramp = max(ramp, 1.0)
-    t = np.clip(1 - far / ramp, 0, 1)
-    m = (t * t * (3 - 2 * t)).astype(np.float32)
+        ramp = max(min(ramp, grow * thinnest_stroke(paint.cover) / 2), 1.0)
+    m = _ramp(far, ramp)
+    if told is not None:
+        around = _ramp(np.maximum(far - STRANDS * wide, 0), (1 - STRANDS) * wide)
+        m, ramp = m + told.counts * (around * told.share - m), wide
     s, weight, windows = [], [], []
     for k in range(K + 1):
         level = engine.bundle.levels[k]
@@ -184,23 +175,58 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
         fade = np.clip(1 - np.maximum(pyramid.block_mean(far, block) - ramp, 0) / (2.0 * block * 4), 0, 1)
         weight.append(fade[:, :, None].astype(np.float32))
         windows.append(_window(fade > 0, level.step))
-    return Masks(m, far, ramp, s, weight, windows)
+    return Masks(m.astype(np.float32), far, ramp, s, weight, windows)
 
 
-def on_what_is_meant(masks: Masks, b: list[np.ndarray], paint: Paint, share: float) -> Masks:
-    """Less of it where opaque paint went beyond what it is meant for (`lapcvae.meant`)."""
+def _ramp(far: np.ndarray, width: float) -> np.ndarray:
+    """1 where nothing is `far`, falling smoothly to 0 over `width`."""
+    t = np.clip(1 - far / width, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class WhatIsMeant:
+    """What of the photo paint is meant for, S x S each in 0..1: `share`, of each pixel, and how far that `counts` there."""
+
+    share: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def left(self) -> np.ndarray:
+        """How much of the paint is to be left out."""
+        return self.counts * (1 - self.share)
+
+
+def what_is_meant(photo: list[np.ndarray], paint: Paint, grow: float, share: float) -> WhatIsMeant:
+    """`photo`: b_0 .. b_K; `share`: how far it counts where paint is opaque."""
     inside = distance(np.pad(paint.cover <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
-    block = 1 << paint.level
+    near = 2 << paint.level
+    reached = distance(paint.cover > 0) < max(grow, 1.0) * near
     # Against its thinness: thin paint runs over things as opaque paint does, only a tint of the picture itself does not.
-    painted, reached = cell_means(paint.cover, paint.level), cell_means(masks.m, paint.level) > 0
-    opaque = cell_means(paint.opaque, paint.level) / np.maximum(painted, THIN) * (painted > THIN)
-    opaque = np.minimum(spread(opaque, reached), 1).repeat(block, 0).repeat(block, 1)
-    not_meant = 1 - meaning.meant(b, paint.cover, inside, masks.m > 0)
-    # Not along single pixels: over a third of a cell.
-    left = share * opaque * _softened(not_meant, max(1, block // 6))
-    m = masks.m * (1 - left)
-    weight = [w * (1 - cell_means(left, k)[:, :, None]) for k, w in enumerate(masks.weight)]
-    return replace(masks, m=m.astype(np.float32), weight=[w.astype(np.float32) for w in weight])
+    opaque = window_sum(paint.opaque, near) / np.maximum(window_sum(np.minimum(paint.cover, 1), near), THIN)
+    counts = share * np.minimum(spread(opaque, reached), 1) * reached * kept_of(paint, 1)
+    told = meaning.meant(photo, paint.cover, inside, reached)
+    return WhatIsMeant(told.astype(np.float32), counts.astype(np.float32))
+
+
+def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
+    """What was painted on what it is meant for."""
+    stays = 1 - told.left
+    cover = paint.cover * stays
+    was, now = (np.clip(pyramid.reduce(c[:, :, None], paint.level), 0, None) for c in (paint.cover, cover))
+    of_cells = np.clip(now / np.maximum(was, THIN), 0, 1)
+    return replace(
+        paint, cover=cover, opaque=paint.opaque * stays, fine=paint.fine * stays[:, :, None],
+        change=paint.change * of_cells,
+    )  # fmt: skip
+
+
+def covered_cells(paint: Paint) -> np.ndarray:
+    """The share of each cell, m x m, that has as much paint as most of what is painted."""
+    painted = paint.cover[paint.cover > 0]
+    usual = np.percentile(painted, 90) if len(painted) else 1.0
+    cover = np.minimum(paint.cover / usual, 1).astype(np.float32)
+    return np.clip(pyramid.reduce(cover[:, :, None], paint.level)[:, :, 0], 0, 1)
 
 
 def opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:
@@ -210,13 +236,8 @@ def opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:
     opaque = paint.opaque.reshape(n, block, n, block).max((1, 3))
     # A soft brush's edge is no tint.
     for _ in range(1 << max(paint.level - level, 0)):
-        opaque = _grown(opaque)
+        opaque = window_max(opaque, 1)
     return spread(opaque, cell_means(m, level) > 0)
-
-
-def _softened(values: np.ndarray, radius: int) -> np.ndarray:
-    """Mean of each pixel's neighbours, twice."""
-    return _window_mean(_window_mean(values, radius), radius)
 
 
 def _window(wanted: np.ndarray, step: int) -> tuple[slice, slice] | None:
@@ -241,7 +262,7 @@ def _latent_mask(reached: np.ndarray, opaque: np.ndarray, painted: np.ndarray, g
     if group.kind != "grid":
         return np.full((1, 1, 1, 1), float(painted.mean() > GLOBAL_SHARE) * opaque.max(), np.float32)
     cells = in_cells(reached, group, size, np.max)[0, 0]
-    share = spread(_grown(in_cells(opaque, group, size, np.max)[0, 0]), cells > 0)
+    share = spread(window_max(in_cells(opaque, group, size, np.max)[0, 0], 1), cells > 0)
     return (share * cells)[None, None].astype(np.float32)
 
 
@@ -249,13 +270,8 @@ def spread(share: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """`share`, and where it is 0 but `wanted` what is nearest, across what is not wanted too."""
     found = share
     while found.any() and (wanted & (found == 0)).any():
-        found = np.where(found == 0, _grown(found), found)
+        found = np.where(found == 0, window_max(found, 1), found)
     return np.where(wanted, found, share)
-
-
-def _grown(cells: np.ndarray) -> np.ndarray:
-    """The largest of each cell and the eight around it."""
-    return np.lib.stride_tricks.sliding_window_view(np.pad(cells, 1), (3, 3)).max((2, 3))
 
 
 def kept_of(paint: Paint, structure: float) -> np.ndarray:

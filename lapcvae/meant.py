@@ -1,8 +1,10 @@
 """What of the photo a stroke is meant for, where the photo's structure stays.
 
-Who gives hair another colour paints over the hair, and over some of the forehead too. The middle of a stroke lies on what is
-meant, its rims on what happens to be beside it, and what is beside goes on where nothing was painted. So a pixel is left
-alone if its colour is much more usual around the paint than under the middle of it, near by.
+Who gives hair another colour paints over the hair, over some of the forehead too, and stops short of the outermost strands.
+The middle of a stroke lies on what is meant, its rims on what happens to be beside it, and what is beside goes on where
+nothing was painted. So a pixel is meant if its colour is about as much more usual under the middles of strokes than around
+them as that of what is told apart best; and if it hangs together with the middles: brows have the hair's colour, and are
+not hair. Edges are those of the photo (guided filter, He et al. 2010).
 """
 
 from __future__ import annotations
@@ -10,44 +12,91 @@ from __future__ import annotations
 import numpy as np
 
 from . import pyramid
+from .windows import window_max, window_mean
 
-# The picture is looked at in about this many cells a side.
-CELLS = 32
+# Colours are counted in about this many cells a side, and looked up in at most this many pixels a side.
+CELLS, LOOKED_UP = 32, 128
 # How different colours may be (full scale 1), and how far away counts as near (shares of the side).
-ALIKE, NEAR = 0.07, 0.16
-# Of what is as usual under the middle of the strokes as around them the share is a half; below the first number a pixel is
-# left alone, from the second on it is meant.
-LEFT, MEANT = 0.14, 0.34
-# Colours that neither has: nothing is known, all of it is meant.
+ALIKE, NEAR, AROUND = 0.06, 0.8, 0.4
+# Colours that neither has: nothing is known of them.
 UNKNOWN = 1e-3
+# What is told apart best: so much of what is under the middles is told apart less well. Beyond that ratio it is no better.
+BEST, SURE = 0.7, 4.0
+# Shares of the best ratio: below the first a pixel is left alone, from the second on it is meant.
+LEFT, MEANT = 0.22, 0.5
+# Two things have colours that are so different, full scale 1: below the first number they are one, from the second on two.
+ONE, TWO = 0.1, 0.2
+# A pixel lies in the middle of a stroke from this share of the largest depth near it on.
+MIDDLE = 0.5
+# The guided filter's window (shares of the side) and what it takes for noise (variance, full scale 1).
+WINDOW, NOISE = 1 / 32, 2e-4
+# A share that is as small as this, or as near to 1, is none, or all.
+HAZE = 0.2
 
 
 def meant(b: list[np.ndarray], cover: np.ndarray, inside: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """S x S in 0..1, where it is `wanted` (bool), 1 elsewhere. `b`: the photo's b_0 .. b_K; `cover`: painted share of each
+    """S x S in 0..1, where it is `wanted` (bool), 0 elsewhere. `b`: the photo's b_0 .. b_K; `cover`: painted share of each
     pixel; `inside`: how far each is from where the paint ends, any unit; S x S each."""
-    size = len(b[0])
-    level = max(0, (size // CELLS).bit_length() - 1)
-    block = size >> level
-    colours = pyramid.reduce(b[0], level)
-    covered, depth = (pyramid.block_mean(v, 1 << level) for v in (cover, inside))
-    at = (np.stack(np.mgrid[:block, :block], -1) + 0.5) / block
-    # Single light hairs are hair: a pixel is what it is together with its neighbours.
-    guide = pyramid.u(b[1]) if len(b) > 1 else b[0]
-    where = (np.stack(np.nonzero(wanted), -1) + 0.5) / size
-    usual = []
-    for weight in (covered * depth**2, np.maximum(1 - 2 * covered, 0)):
-        known = weight > 1e-6 * max(float(weight.max()), 1e-12)
-        usual.append(_usual(guide[wanted], where, colours[known], at[known], weight[known]))
-    under, around = usual
-    share = (under + UNKNOWN) / (under + around + 2 * UNKNOWN)
-    t = np.clip((share - LEFT) / (MEANT - LEFT), 0, 1)
-    result = np.ones((size, size), np.float32)
-    result[wanted] = t * t * (3 - 2 * t)
+    level = max(0, (len(b[0]) // LOOKED_UP).bit_length() - 1)
+    colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
+    seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
+    share = _connected(_share(b, cover, inside, colours, seen > 0), covered > 0.5, depth)
+    share = pyramid.enlarge(share[:, :, None], level)[:, :, 0]
+    share = _guided(share, b[0], max(1, round(WINDOW * len(share))))
+    # Not from pixel to pixel: enlarged, slanting edges would be steps.
+    return window_mean(np.clip((share - HAZE) / (1 - 2 * HAZE), 0, 1), 1) * wanted
+
+
+def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """How likely each of `colours` (n x n x 3) is what is meant, n x n in 0..1; all is, if there is nothing else."""
+    level = max(0, (len(b[0]) // CELLS).bit_length() - 1)
+    cells = pyramid.reduce(b[0], level)
+    covered, depth = (pyramid.block_mean(v, 1 << level).ravel() for v in (cover, inside))
+    under, free = covered * depth**2, np.maximum(1 - 2 * covered, 0)
+    at, cells = _places(len(cells)), cells.reshape(-1, 3)
+    result = wanted.astype(np.float32)
+    if not (covered > 0.5).any() or not free.any():
+        return result
+    apart = _squares(at, at[covered > 0.5]).min(1)
+    around = free * np.exp(-apart / (2 * AROUND**2))
+
+    def ratio(colours: np.ndarray, where: np.ndarray) -> np.ndarray:
+        usual = [_usual(colours, where, cells, at, weight) for weight in (under, around)]
+        return (usual[0] + UNKNOWN) / (usual[1] + UNKNOWN)
+
+    middles = under > 1e-3 * under.max()
+    found, weight = ratio(cells[middles], at[middles]), under[middles]
+    order = np.argsort(found)
+    reached = np.cumsum(weight[order])
+    best = min(SURE, found[order][np.searchsorted(reached, BEST * reached[-1])])
+
+    def told(ratios: np.ndarray) -> np.ndarray:
+        return _smooth((np.minimum(ratios, SURE) / best - LEFT) / (MEANT - LEFT))
+
+    here = told(found)
+    kept, left = ((w[:, None] * cells[middles]).sum(0) / max(float(w.sum()), 1e-12) for w in (weight * here, weight * (1 - here)))
+    beside = (around[:, None] * cells).sum(0) / around.sum()
+    # If hardly any of it is under the paint, what is around tells how different it is.
+    left = left if (weight * (1 - here)).sum() > 0.02 * weight.sum() else beside
+    two = _smooth((float(np.sqrt(np.square(kept - left).mean())) - ONE) / (TWO - ONE))
+    result[wanted] = 1 - two * (1 - told(ratio(colours[wanted], _places(len(wanted)).reshape(*wanted.shape, 2)[wanted])))
     return result
+
+
+def _places(n: int) -> np.ndarray:
+    """Centres of n x n cells, row and column in 0..1, n^2 x 2."""
+    return ((np.stack(np.mgrid[:n, :n], -1) + 0.5) / n).reshape(-1, 2)
+
+
+def _smooth(t):
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def _usual(colours, where, known, at, weight) -> np.ndarray:
     """How usual each colour is near its place among weighted ones that are known: 0 to 1."""
+    counted = weight > 1e-6 * weight.max()
+    known, at, weight = known[counted], at[counted], weight[counted]
     result = np.zeros(len(colours), np.float32)
     for part in range(0, len(colours), 2048):
         here = slice(part, part + 2048)
@@ -61,3 +110,36 @@ def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Squared distances of all pairs."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     return np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T, 0)
+
+
+def _guided(share: np.ndarray, picture: np.ndarray, radius: int) -> np.ndarray:
+    """`share` (S x S) with the edges of `picture` (S x S x 3): locally a linear function of its colours."""
+    colours = [picture[:, :, c].astype(np.float64) for c in range(3)]
+    means, mean = [window_mean(c, radius) for c in colours], window_mean(share, radius)
+    common = np.stack([window_mean(c * share, radius) - m * mean for c, m in zip(colours, means)], -1)
+    spread = np.empty((*share.shape, 3, 3))
+    for i in range(3):
+        for k in range(i, 3):
+            spread[..., i, k] = spread[..., k, i] = window_mean(colours[i] * colours[k], radius) - means[i] * means[k]
+    slopes = np.linalg.solve(spread + NOISE * np.eye(3), common[..., None])[..., 0]
+    offset = window_mean(mean - sum(slopes[..., c] * means[c] for c in range(3)), radius)
+    return (sum(window_mean(slopes[..., c], radius) * colours[c] for c in range(3)) + offset).astype(np.float32)
+
+
+def _connected(share: np.ndarray, painted: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """As much of it as hangs together with the middles of strokes, without holes in what is painted; all n x n."""
+    if not painted.any():
+        return share
+    radius = max(1, int(np.ceil(np.percentile(inside[painted], 90))))
+    middle = painted & (inside >= MIDDLE * window_max(inside, radius))
+    share = _reached(share, np.where(middle, share, 0))
+    return 1 - _reached(1 - share, np.where(painted, 0, 1 - share))
+
+
+def _reached(within: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """`found`, spread over `within` as far as that hangs together (grey-scale reconstruction), n x n."""
+    while True:
+        more = np.maximum(found, np.minimum(within, window_max(found, 1)))
+        if (more == found).all():
+            return found
+        found = more

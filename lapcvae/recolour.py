@@ -1,8 +1,8 @@
 """The photo's own structure in the painting's colours: for hair that gets another colour and stays the hair it is.
 
 What was painted is known for the cells of a coarse level, and a cell at the hairline is half skin. So every pixel takes the
-change of those cells around that look like it (joint bilateral upsampling, Kopf et al. 2007): hair that of hair, skin
-that of skin, which may be none. What the pixel is beyond the mean of those cells is its structure, and stays, with the
+change of those cells around that look like it (joint bilateral upsampling, Kopf et al. 2007), as far as these are painted:
+hair that of hair, also past the end of the paint, skin that of skin, which may be none. What the pixel is beyond the mean of those cells is its structure, and stays, with the
 contrast that goes with the new colour.
 """
 
@@ -11,9 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from . import pyramid
+from .windows import window_mean
 
 # Cells to look at on each side, how fast distance tells (in cells), and how different colours may be (full scale 1).
 REACH, NEAR, ALIKE = 2, 0.8, 0.05
+# Shares of a cell that is painted: below the first it says nothing of the paint, below the second not all is made up for; and
+# what one without any counts.
+THIN, PART, LEAST_COUNT = 0.02, 0.15, 0.1
 # How quickly a cell whose pixels are not like it stops being plain.
 PLAIN = 3
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
@@ -29,19 +33,20 @@ def contrast(now: np.ndarray, then: np.ndarray) -> np.ndarray:
 
 def colours_of_detail(now: np.ndarray, then: np.ndarray, opaque: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How detail looks whose surroundings had the colours `then` and have `now` (h x w x C, full scale 1), where paint of
-    this opacity (h x w) is: (own, common), the detail being `own * detail + common * (its mean colour)`, h x w x 1 and
-    h x w x C. Under opaque paint of another hue it is brighter and darker parts of that, else it keeps its own."""
+    this opacity (h x w) is: (own, common), the detail being `own * detail + common * (its mean colour)`, h x w x C each.
+    Under opaque paint of another hue it is brighter and darker parts of that, else each of its colours goes with that of
+    what is around it: a brow on skin that became gray has no less red than gray."""
     light_now, light_then = (v.mean(-1, keepdims=True) for v in (now, then))
     hue, old_hue = (
         np.clip((v + LEAST_LIGHT) / (light + LEAST_LIGHT), *TINTS) for v, light in ((now, light_now), (then, light_then))
     )
     covered = opaque[:, :, None] * np.minimum(np.abs(hue - old_hue).max(-1, keepdims=True) / RECOLOURED, 1)
-    gain = contrast(light_now, light_then)
-    return gain * (1 - covered), gain * covered * hue
+    return contrast(now, then) * (1 - covered), contrast(light_now, light_then) * covered * hue
 
 
-def recoloured(b: list[np.ndarray], change: np.ndarray, opaque: np.ndarray) -> np.ndarray:
+def recoloured(b: list[np.ndarray], change: np.ndarray, opaque: np.ndarray, covered: np.ndarray | None = None) -> np.ndarray:
     """The photo (b_0 .. b_K) with `change` (m x m x 3) done to its level of m cells by paint of this opacity (S x S).
+    `covered` (m x m): the share of each cell that is painted; None: cells that are not painted count, too.
 
     S x S x 3, full scale 1. Where pixels look like their cells, the level of m cells is as painted.
     """
@@ -49,25 +54,29 @@ def recoloured(b: list[np.ndarray], change: np.ndarray, opaque: np.ndarray) -> n
     cell = size // m
     j = cell.bit_length() - 1
     # Single light hairs are hair: pixels are told apart by what they are together with their neighbours.
-    blurred = max(j - 2, 0)
-    guide = pyramid.enlarge(b[blurred], blurred)
+    guide = b[0]
+    for _ in range(2):
+        guide = np.stack([window_mean(guide[:, :, c], cell // 8) for c in range(guide.shape[2])], 2)
 
     def like(colours):
         return np.exp(-np.minimum(np.square(colours - guide).sum(2, keepdims=True) / (2 * ALIKE**2), 20))
 
     at = (np.arange(size) + 0.5) / cell
     near = {d: np.exp(-0.5 * np.square((np.floor(at) + d + 0.5 - at) / NEAR)) for d in range(-REACH, REACH + 1)}
-    both = np.concatenate([b[j], change], 2).astype(np.float32)
-    cells = np.pad(both, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
-    total, weights = np.zeros((size, size, 6), np.float32), np.full((size, size, 1), 1e-12, np.float32)
+    covered = np.ones((m, m, 1), np.float32) if covered is None else covered[:, :, None]
+    # What the paint itself does, counted as far as there is paint.
+    whole = change / np.maximum(covered, PART) * (covered > THIN)
+    counts = np.maximum(covered, LEAST_COUNT)
+    known = np.concatenate([b[j], counts * b[j], counts * whole, counts], 2).astype(np.float32)
+    cells = np.pad(known, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="edge")
+    total = np.full((size, size, 7), 1e-12, np.float32)
     for down in near:
         for right in near:
             there = cells[REACH + down : REACH + down + m, REACH + right : REACH + right + m]
             there = there.repeat(cell, 0).repeat(cell, 1)
             weight = ((near[down][:, None] * near[right])[:, :, None] * like(there[:, :, :3])).astype(np.float32)
-            total += weight * there
-            weights += weight
-    then, moved = np.split(total / weights, 2, axis=2)
+            total += weight * there[:, :, 3:]
+    then, moved = np.split(total[:, :, :6] / total[:, :, 6:], 2, axis=2)
     detail = b[0] - then
     kept, common = colours_of_detail(then + moved, then, opaque)
     made = (then + moved + kept * detail + common * detail.mean(2, keepdims=True)).astype(np.float32)

@@ -68,8 +68,35 @@ def test_detail_loses_its_hue_under_opaque_paint_of_another_one(opaque, now, hue
     red = np.float32([0.1, 0, 0])
     seen = own * red + common * red.mean()
     assert (np.ptp(seen, axis=2) > 0.03).all() == hue_stays
-    expected = recolour.contrast(now.mean(2), then.mean(2)) * red.mean()
-    assert np.allclose(seen.mean(2), expected, rtol=0.02)
+    # Red detail goes with how red what is around it is, gray detail with how bright.
+    part = np.s_[:, :, 0] if hue_stays else np.s_[:, :, :]
+    expected = recolour.contrast(now[part].reshape(4, -1).mean(1), then[part].reshape(4, -1).mean(1)) * red.mean()
+    assert np.allclose(seen.mean(2).ravel(), expected, rtol=0.02)
+
+
+def test_a_brow_on_skin_that_becomes_gray_is_gray():
+    """However opaque the paint is taken for."""
+    gray, skin = (np.broadcast_to(colour, (1, 1, 3)) for colour in (GRAY, SKIN))
+    for opaque in (0, 0.5, 1):
+        own, common = recolour.colours_of_detail(gray, skin, np.full((1, 1), opaque, np.float32))
+        brow = DARK - SKIN
+        assert np.ptp(GRAY + own * brow + common * brow.mean()) < 0.06
+
+
+def test_hair_past_the_end_of_the_paint_gets_all_of_its_colour():
+    b, hair = hair_and_skin()
+    change, opaque = painted_gray(b)
+    change[:, 5:] = 0
+    covered = np.zeros((8, 8), np.float32)
+    covered[:4, :5] = 1
+    # The last column that is painted is so by half.
+    change[:, 4] *= 0.5
+    covered[:, 4] *= 0.5
+    beyond = np.s_[8:20, 41:44]
+    counted, plain = (
+        (recolour.recoloured(b, change, opaque, c) - b[0])[beyond].mean((0, 1)) for c in (covered, None)
+    )
+    assert (counted > 2 * plain).all()
 
 
 @pytest.mark.parametrize("width, share", [(1, 0.9), (2, 0.95)])
