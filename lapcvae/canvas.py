@@ -104,16 +104,17 @@ class Canvas:
             return self.native
         out = self.warp.planes(change * self.scale)
         out += self.photo
-        gone, kept = compose.fade(change), self.plan.kept
+        plan, _ = self.plan.of(index)
+        gone, kept = compose.fade(change), plan.kept
         if kept is not None:
             gone *= (1 - kept)[:, :, None]
-        gone = np.maximum(gone, self.plan.anew)
+        gone = np.maximum(gone, plan.anew)
         if gone.any():
             if self.texture is None:
                 other = -self.detail
             else:
                 # A hat's knitting is no hair: of what lies under opaque paint, other detail is preferred to its own.
-                removed = np.maximum(compose.structure_gone(change), self.plan.anew[:, :, 0])
+                removed = np.maximum(compose.structure_gone(change), plan.anew[:, :, 0])
                 other = self.texture(index, picture, gone[:, :, 0], removed)
                 other -= self.detail
             other *= self.warp.linear_planes(gone)

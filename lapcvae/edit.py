@@ -22,14 +22,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
+from .extent import WhatIsMeant, covered_cells, kept_to, what_is_meant, with_remains
 from .interpret import interpreted
-from .masks import (LEAST_ANEW, Masks, Paint, cell_means, covered_cells, in_cells, kept_of, kept_to, make_masks,
-                    opaque_around, what_is_meant)  # fmt: skip
+from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, opaque_around
 from .protocol.errors import LapcvaeError
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
@@ -55,6 +56,8 @@ AS_PAINTED = 0.08
 GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
+# A thing that ends with the strokes is to go, from this much on that it ends (`masks.WhatIsMeant`).
+ENDS = 0.5
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
 
@@ -172,11 +175,20 @@ class Plan:
     readings: Readings | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
+    # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
+    narrow: Plan | None = None
 
     @property
     def wanted_j(self) -> np.ndarray:
         """The picture that finer levels are drawn for, of the first variant; level j's if no interpreter reads it."""
         return self.readings(0).picture
+
+    def of(self, index: int) -> tuple[Plan, int]:
+        """What a variant is drawn from, and how many were drawn from that before: of a thing that is to go, paint beyond it
+        may be careless or meant, so it counts in every other variant."""
+        if self.narrow is None:
+            return self, index
+        return (self if index % 2 else self.narrow), index // 2
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -185,12 +197,28 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         raise LapcvaeError(
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
+    few = len(encoded.b[paint.level]) <= FEW_CELLS
+    share = min(1, realism / LATENTS_ALONE) if few and not paint.empty else 0
+    make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
+    if not share:
+        return make(paint, make_masks(engine, paint, grow, structure))
+    told = what_is_meant(encoded.b, paint, grow, share)
+    if structure:
+        told = replace(told, counts=told.counts * np.float32(min(1, structure / MATERIAL)))
+        return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
+    thing, paint = told.to_go(paint), with_remains(paint, encoded.b, told, grow)
+    goes = told.ends >= ENDS
+    plan = make(paint, make_masks(engine, paint, grow), free=goes)
+    if not goes:
+        return plan
+    return replace(plan, narrow=make(kept_to(paint, thing), make_masks(engine, paint, grow, told=thing), free=True))
+
+
+def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
+               seed: int, structure: float, told: WhatIsMeant | None = None, free: bool = False) -> Plan:  # fmt: skip
+    """`told`: what of the photo gets other colours, and stays what it is otherwise. `free`: hardly any of what was painted
+    is to be met exactly."""
     b_j = encoded.b[paint.level]
-    share = min(1, structure / MATERIAL) * min(1, realism / LATENTS_ALONE) if len(b_j) <= FEW_CELLS else 0
-    told = what_is_meant(encoded.b, paint, grow, share) if share and not paint.empty else None
-    masks = make_masks(engine, paint, grow, structure, told)
-    if told is not None:
-        paint = kept_to(paint, told)
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
@@ -216,8 +244,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         if structure >= MATERIAL:
             # Of the photo's own structure there is one.
             ways = ways[:1]
-        elif (paint.erased * np.float32(1 << (2 * paint.level))).sum() > paint.cover.sum() / 2:
-            # Of what was rubbed out hardly anything is to be met exactly.
+        elif free or (paint.erased * np.float32(1 << (2 * paint.level))).sum() > paint.cover.sum() / 2:
             ways = [*ways[1:], ways[0]]
         return replace(plan, readings=Readings(lambda *way: _read(plan, *way), ways))
     wanted = _with_structure(plan, paint.level, painted)
@@ -366,12 +393,14 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 def variant(plan: Plan, index: int) -> np.ndarray:
     """Variant `index`: S x S x 3, the photo's square outside the masks; its level j (another one, where an interpreter has
     read the painting) is exactly the wanted one."""
+    whole = plan
+    plan, turn = whole.of(index)
     if plan.paint.empty:
         return plan.encoded.b[0]
     if plan.kept is not None and plan.kept.min() == 1:
         # Nothing is left to draw.
         return plan.encoded.b[0] + plan.masks.weight[0] * (plan.recoloured[0] - plan.encoded.b[0])
-    wanted = plan.readings(index)
+    wanted = plan.readings(turn)
     x, statistics = wanted.picture, wanted.statistics
     eps = _draw_eps(plan, index)
     if plan.redraw:
@@ -380,10 +409,12 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     wanted_j = x
     for k in range(wanted.level - 1, -1, -1):
         u = pyramid.u(x)
-        x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, index, wanted))
+        x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, turn, wanted))
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
+    if plan is not whole:
+        x = plan.encoded.b[0] + plan.masks.m[:, :, None] * (x - plan.encoded.b[0])
     return x
 
 

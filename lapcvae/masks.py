@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import meant as meaning
 from . import pyramid
 from .engine import Engine
 from .windows import window_max, window_mean, window_sum
+
+if TYPE_CHECKING:
+    from .extent import WhatIsMeant
 
 # Share of the square that has to be painted before the latents that every cell shares are drawn anew.
 GLOBAL_SHARE = 0.5
@@ -62,6 +65,11 @@ def distance(mask: np.ndarray) -> np.ndarray:
     return np.sqrt(squared)
 
 
+def depth(painted: np.ndarray) -> np.ndarray:
+    """How far every pixel of a square is inside of what is `painted` (bool), in pixels; beyond the square nothing is."""
+    return distance(np.pad(~painted, 1, constant_values=True))[1:-1, 1:-1]
+
+
 def coarsest_fitting_level(cover: np.ndarray, K: int) -> int:
     """The coarsest level at which the thinnest stroke covers two cells, at least 1. `cover`: S x S."""
     if not (cover > 0.5).any():
@@ -75,7 +83,7 @@ def thinnest_stroke(cover: np.ndarray) -> float:
         return 0.0
     # A thin tint may be as thick as any stroke.
     painted = cover > 0.5 * min(1.0, float(cover.max()))
-    inside = distance(np.pad(~painted, 1, constant_values=True))[1:-1, 1:-1]
+    inside = depth(painted)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(inside, 1), (3, 3))
     ridge = inside[painted & (inside >= windows.max((2, 3)))]
     return 2 * float(np.percentile(ridge, 10))
@@ -156,9 +164,9 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     ramp = wide = max(grow * cell, 1.0)
     if paint.on_photo:
         ramp = max(min(ramp, grow * thinnest_stroke(paint.cover) / 2), 1.0)
-    m = _ramp(far, ramp)
+    m = ramp_of(far, ramp)
     if told is not None:
-        around = _ramp(np.maximum(far - STRANDS * wide, 0), (1 - STRANDS) * wide)
+        around = ramp_of(np.maximum(far - STRANDS * wide, 0), (1 - STRANDS) * wide)
         m, ramp = m + told.counts * (around * told.share - m), wide
     s, weight, windows = [], [], []
     for k in range(K + 1):
@@ -178,55 +186,10 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     return Masks(m.astype(np.float32), far, ramp, s, weight, windows)
 
 
-def _ramp(far: np.ndarray, width: float) -> np.ndarray:
+def ramp_of(far: np.ndarray, width: float) -> np.ndarray:
     """1 where nothing is `far`, falling smoothly to 0 over `width`."""
     t = np.clip(1 - far / width, 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class WhatIsMeant:
-    """What of the photo paint is meant for, S x S each in 0..1: `share`, of each pixel, and how far that `counts` there."""
-
-    share: np.ndarray
-    counts: np.ndarray
-
-    @property
-    def left(self) -> np.ndarray:
-        """How much of the paint is to be left out."""
-        return self.counts * (1 - self.share)
-
-
-def what_is_meant(photo: list[np.ndarray], paint: Paint, grow: float, share: float) -> WhatIsMeant:
-    """`photo`: b_0 .. b_K; `share`: how far it counts where paint is opaque."""
-    inside = distance(np.pad(paint.cover <= 0.5, 1, constant_values=True))[1:-1, 1:-1]
-    near = 2 << paint.level
-    reached = distance(paint.cover > 0) < max(grow, 1.0) * near
-    # Against its thinness: thin paint runs over things as opaque paint does, only a tint of the picture itself does not.
-    opaque = window_sum(paint.opaque, near) / np.maximum(window_sum(np.minimum(paint.cover, 1), near), THIN)
-    counts = share * np.minimum(spread(opaque, reached), 1) * reached * kept_of(paint, 1)
-    told = meaning.meant(photo, paint.cover, inside, reached)
-    return WhatIsMeant(told.astype(np.float32), counts.astype(np.float32))
-
-
-def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
-    """What was painted on what it is meant for."""
-    stays = 1 - told.left
-    cover = paint.cover * stays
-    was, now = (np.clip(pyramid.reduce(c[:, :, None], paint.level), 0, None) for c in (paint.cover, cover))
-    of_cells = np.clip(now / np.maximum(was, THIN), 0, 1)
-    return replace(
-        paint, cover=cover, opaque=paint.opaque * stays, fine=paint.fine * stays[:, :, None],
-        change=paint.change * of_cells,
-    )  # fmt: skip
-
-
-def covered_cells(paint: Paint) -> np.ndarray:
-    """The share of each cell, m x m, that has as much paint as most of what is painted."""
-    painted = paint.cover[paint.cover > 0]
-    usual = np.percentile(painted, 90) if len(painted) else 1.0
-    cover = np.minimum(paint.cover / usual, 1).astype(np.float32)
-    return np.clip(pyramid.reduce(cover[:, :, None], paint.level)[:, :, 0], 0, 1)
 
 
 def opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:

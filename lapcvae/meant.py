@@ -40,7 +40,7 @@ def meant(b: list[np.ndarray], cover: np.ndarray, inside: np.ndarray, wanted: np
     level = max(0, (len(b[0]) // LOOKED_UP).bit_length() - 1)
     colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
     seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
-    share = _connected(_share(b, cover, inside, colours, seen > 0), covered > 0.5, depth)
+    share = _connected(_share(b, cover, inside, colours, seen > 0), covered > 0.5, depth / (1 << level))
     share = pyramid.enlarge(share[:, :, None], level)[:, :, 0]
     share = _guided(share, b[0], max(1, round(WINDOW * len(share))))
     # Not from pixel to pixel: enlarged, slanting edges would be steps.
@@ -74,7 +74,9 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
         return _smooth((np.minimum(ratios, SURE) / best - LEFT) / (MEANT - LEFT))
 
     here = told(found)
-    kept, left = ((w[:, None] * cells[middles]).sum(0) / max(float(w.sum()), 1e-12) for w in (weight * here, weight * (1 - here)))
+    kept, left = (
+        (w[:, None] * cells[middles]).sum(0) / max(float(w.sum()), 1e-12) for w in (weight * here, weight * (1 - here))
+    )
     beside = (around[:, None] * cells).sum(0) / around.sum()
     # If hardly any of it is under the paint, what is around tells how different it is.
     left = left if (weight * (1 - here)).sum() > 0.02 * weight.sum() else beside
@@ -130,10 +132,16 @@ def _connected(share: np.ndarray, painted: np.ndarray, inside: np.ndarray) -> np
     """As much of it as hangs together with the middles of strokes, without holes in what is painted; all n x n."""
     if not painted.any():
         return share
-    radius = max(1, int(np.ceil(np.percentile(inside[painted], 90))))
-    middle = painted & (inside >= MIDDLE * window_max(inside, radius))
-    share = _reached(share, np.where(middle, share, 0))
+    share = _reached(share, np.where(middle(painted, inside), share, 0))
     return 1 - _reached(1 - share, np.where(painted, 0, 1 - share))
+
+
+def middle(painted: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Where the middles of strokes are, of what is `painted` (bool) and so far `inside`, in pixels; all n x n."""
+    if not painted.any():
+        return painted
+    radius = max(1, int(np.ceil(np.percentile(inside[painted], 90))))
+    return painted & (inside >= MIDDLE * window_max(inside, radius))
 
 
 def _reached(within: np.ndarray, found: np.ndarray) -> np.ndarray:

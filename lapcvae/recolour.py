@@ -2,8 +2,8 @@
 
 What was painted is known for the cells of a coarse level, and a cell at the hairline is half skin. So every pixel takes the
 change of those cells around that look like it (joint bilateral upsampling, Kopf et al. 2007), as far as these are painted:
-hair that of hair, also past the end of the paint, skin that of skin, which may be none. What the pixel is beyond the mean of those cells is its structure, and stays, with the
-contrast that goes with the new colour.
+hair that of hair, also past the end of the paint, skin that of skin, which may be none. What the pixel is beyond the mean of
+those cells is its structure, and stays, with the contrast that goes with the new colour.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .windows import window_mean
 
 # Cells to look at on each side, how fast distance tells (in cells), and how different colours may be (full scale 1).
 REACH, NEAR, ALIKE = 2, 0.8, 0.05
-# Shares of a cell that is painted: below the first it says nothing of the paint, below the second not all is made up for; and
-# what one without any counts.
+# Shares of a cell that is painted: below the first it says nothing of the paint, below the second not all is made up for; a
+# cell without any counts the third.
 THIN, PART, LEAST_COUNT = 0.02, 0.15, 0.1
 # How quickly a cell whose pixels are not like it stops being plain.
 PLAIN = 3
