@@ -181,7 +181,7 @@ def test_beards_are_around_the_mouth():
     assert made.min() >= 0 and made.max() <= 1 and cover.min() >= 0 and cover.max() <= 1
     assert (cover.flatten(1).amax(1) > 0.4).float().mean() > 0.9
     # Whiskers reach up to the eyes, at the sides.
-    assert cover[:, :, :20].mean() < 0.01 > cover[:, :, :36, 20:44].mean()
+    assert cover[:, :, :28].max() < 0.2 and cover[:, :, :34, 20:44].mean() < 0.02
     # The lips are free.
     assert cover[:, 0, 46:48, 30:34].mean() < 0.2 * cover[:, 0, 53:56, 28:36].mean()
     assert torch.equal(made[(cover == 0).expand_as(made)], x[(cover == 0).expand_as(x)])

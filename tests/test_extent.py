@@ -84,7 +84,8 @@ def test_paint_is_taken_away_from_what_it_is_not_meant_for():
     what = told(b_0, paint)
     kept = extent.kept_to(paint, what)
     ran_over = (disc(0.18) == 0) & (paint.cover > 0)
-    assert np.abs(kept.fine[ran_over]).max() < 0.03 and kept.cover[ran_over].max() < 0.1 and kept.opaque[ran_over].max() < 0.1
+    assert np.abs(kept.fine[ran_over]).max() < 0.03
+    assert kept.cover[ran_over].max() < 0.1 and kept.opaque[ran_over].max() < 0.1
     assert np.allclose(kept.fine[disc(0.12) > 0], paint.fine[disc(0.12) > 0], atol=0.02)
     assert np.abs(kept.change).sum() < 0.9 * np.abs(paint.change).sum()
 

@@ -76,7 +76,7 @@ class Brush:
         return cover
 
     def bent(self) -> torch.Tensor:
-        """One stroke along a bow, of varying width, N x 1 x n x n; half of them mirrored into a pair, or across the middle."""
+        """One stroke along a bow, of varying width, N x 1 x n x n; some of them in pairs, or across the middle."""
         y, x = objects.coordinates(self.n, self.generator.device)
         middle, turn, bow = self.uniform(0.1, 0.9, 2), self.uniform(0, math.pi), self.uniform(-0.6, 0.6)
         half, radius, change = self.uniform(0.05, 0.4), self.uniform(0.015, 0.1), self.uniform(-0.7, 0.7)

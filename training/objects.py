@@ -57,7 +57,8 @@ def beard(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, to
     lips = inside(0, mouth, some(0.06, 0.085), some(0.018, 0.035))
     lip = torch.minimum(inside(0, mouth - some(0.01, 0.03), some(0.07, 0.12), some(0.03, 0.05)), mouth - y)
     full, only_chin = chance(0.6), chance(0.5)
-    below = torch.where(full, torch.minimum(jaw, -cheeks), torch.where(only_chin, chin, -torch.ones_like(chin)))
+    whiskers = torch.minimum(torch.minimum(jaw, -cheeks), y - some(0.48, 0.62))
+    below = torch.where(full, whiskers, torch.where(only_chin, chin, -torch.ones_like(chin)))
     lip = torch.where(chance(0.85) | (~full & ~only_chin), lip, -torch.ones_like(lip))
     hair = torch.minimum(torch.maximum(below, lip), -lips)
     # Ragged and soft, and of hairs that hang.
