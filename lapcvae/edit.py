@@ -28,7 +28,7 @@ import numpy as np
 
 from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
-from .extent import WhatIsMeant, covered_cells, kept_to, what_is_meant, with_remains
+from .extent import WhatIsMeant, covered_cells, kept_to, what_goes, what_is_recoloured, with_remains, with_surroundings
 from .interpret import interpreted
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, opaque_around
 from .protocol.errors import LapcvaeError
@@ -56,8 +56,6 @@ AS_PAINTED = 0.08
 GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
-# A thing that ends with the strokes is to go, from this much on that it ends (`masks.WhatIsMeant`).
-ENDS = 0.5
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
 
@@ -202,16 +200,16 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
     if not share:
         return make(paint, make_masks(engine, paint, grow, structure))
-    told = what_is_meant(encoded.b, paint, grow, share)
     if structure:
-        told = replace(told, counts=told.counts * np.float32(min(1, structure / MATERIAL)))
+        told = what_is_recoloured(encoded.b, paint, grow, share * min(1, structure / MATERIAL))
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
-    thing, paint = told.to_go(paint), with_remains(paint, encoded.b, told, grow)
-    goes = told.ends >= ENDS
-    plan = make(paint, make_masks(engine, paint, grow), free=goes)
-    if not goes:
-        return plan
-    return replace(plan, narrow=make(kept_to(paint, thing), make_masks(engine, paint, grow, told=thing), free=True))
+    # Who paints over the photo itself sees what is left of it.
+    thing = None if paint.on_photo else what_goes(encoded.b, paint, grow, share)
+    if thing is None:
+        return make(paint, make_masks(engine, paint, grow))
+    rim, paint = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
+    narrow = make(kept_to(paint, rim), make_masks(engine, paint, grow, told=rim), free=True)
+    return replace(make(paint, make_masks(engine, paint, grow), free=True), narrow=narrow)
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,

@@ -12,52 +12,66 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import pyramid
-from .masks import FLAT, LITTLE, THIN, Paint, depth, distance, kept_of, ramp_of, spread
-from .meant import meant, middle
+from .masks import FLAT, LITTLE, THIN, Paint, kept_of, ramp_of, spread
+from .meant import meant, middle, sharpened
 from .windows import window_max, window_mean, window_sum
 
 # The rim of a thing that goes with it is as wide as this part of the square.
 RIM = 64
-# A thing has ended if it fills so much of what is between these distances from the paint, in cells; and goes on if so much.
-BEYOND, ENDED, GOES_ON = (1.0, 2.5), 0.08, 0.2
+# A thing goes on if it fills so much of what is between these distances from the paint, in cells.
+BEYOND, GOES_ON = (1.0, 2.5), 0.14
 # So far beyond the paint, in cells, goes what is left of it that is painted over. Less than this share of it is nothing.
 ALL_OF_IT, REMAINS = 0.7, 0.05
 
 
 @dataclass(frozen=True)
 class WhatIsMeant:
-    """What of the photo paint is meant for, S x S each in 0..1: `share`, of each pixel, and how far that `counts` there.
-    `ends`: whether it does so close by, 0..1."""
+    """What of the photo paint is meant for, S x S each in 0..1: `share`, of each pixel, and how far that `counts` there."""
 
     share: np.ndarray
     counts: np.ndarray
-    ends: float
 
     @property
     def left(self) -> np.ndarray:
         """How much of the paint is to be left out."""
         return self.counts * (1 - self.share)
 
-    def to_go(self, paint: Paint) -> WhatIsMeant:
-        """If it is to go: with its blurred rim, and with whatever else the middles of strokes cover."""
-        painted = paint.cover > 0.5
-        covered = middle(painted, depth(painted))
-        share = np.maximum(window_max(self.share, max(1, len(self.share) // RIM)), covered)
-        return replace(self, share=window_mean(share, 2).astype(np.float32))
 
-
-def what_is_meant(photo: list[np.ndarray], paint: Paint, grow: float, share: float) -> WhatIsMeant:
+def what_is_recoloured(photo: list[np.ndarray], paint: Paint, grow: float, share: float) -> WhatIsMeant:
     """`photo`: b_0 .. b_K; `share`: how far it counts where paint is opaque."""
-    near, far = 2 << paint.level, distance(paint.cover > 0) / (max(grow, 1.0) * (1 << paint.level))
+    reached = _cells_from(paint, grow) < BEYOND[1]
+    told = sharpened(meant(photo, paint.cover, paint.inside, reached), photo[0], reached)
+    return WhatIsMeant(told.astype(np.float32), share * _opaque(paint, reached))
+
+
+def what_goes(photo: list[np.ndarray], paint: Paint, grow: float, share: float) -> WhatIsMeant | None:
+    """The thing under the paint that ends where that does; None: what is there goes on. Arguments as above."""
+    far = _cells_from(paint, grow)
     reached = far < BEYOND[1]
+    told = meant(photo, paint.cover, paint.inside, reached)
+    beyond = pyramid.block_mean((reached & (far > BEYOND[0])).astype(np.float32), len(far) // len(told))
+    if (told * beyond).sum() >= GOES_ON * beyond.sum():
+        return None
+    return WhatIsMeant(sharpened(told, photo[0], reached).astype(np.float32), share * _opaque(paint, reached))
+
+
+def _cells_from(paint: Paint, grow: float) -> np.ndarray:
+    """How far each pixel is from paint, in cells, or in that of them that M reaches."""
+    return paint.far / (max(grow, 1.0) * (1 << paint.level))
+
+
+def _opaque(paint: Paint, reached: np.ndarray) -> np.ndarray:
+    """How opaque paint is around each pixel that is `reached`, in 0..1; nothing where it was rubbed out."""
     # Against its thinness: thin paint runs over things as opaque paint does, only a tint of the picture itself does not.
+    near = 2 << paint.level
     opaque = window_sum(paint.opaque, near) / np.maximum(window_sum(np.minimum(paint.cover, 1), near), THIN)
-    counts = share * np.minimum(spread(opaque, reached), 1) * reached * kept_of(paint, 1)
-    told = meant(photo, paint.cover, depth(paint.cover > 0.5), reached)
-    beyond = reached & (far > BEYOND[0])
-    goes_on = float(told[beyond].mean()) if beyond.any() else 1.0
-    ends = float(np.clip((GOES_ON - goes_on) / (GOES_ON - ENDED), 0, 1))
-    return WhatIsMeant(told.astype(np.float32), counts.astype(np.float32), ends)
+    return (np.minimum(spread(opaque, reached), 1) * reached * kept_of(paint, 1)).astype(np.float32)
+
+
+def with_surroundings(thing: WhatIsMeant, paint: Paint) -> WhatIsMeant:
+    """A thing that is to go with its blurred rim, and with whatever else the middles of strokes cover."""
+    share = np.maximum(window_max(thing.share, max(1, len(thing.share) // RIM)), middle(paint.cover > 0.5, paint.inside))
+    return replace(thing, share=window_mean(share, 2).astype(np.float32))
 
 
 def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
@@ -72,14 +86,12 @@ def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
     )  # fmt: skip
 
 
-def with_remains(paint: Paint, photo: list[np.ndarray], told: WhatIsMeant, grow: float) -> Paint:
+def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow: float) -> Paint:
     """Paint also over what strokes left of the thing that they cover: close beside them, in their colours."""
     cell = 1 << paint.level
-    painted = paint.cover > 0.5
-    far = distance(painted) / (max(grow, 1.0) * cell)
-    inside = depth(painted) / (ALL_OF_IT * cell)
-    near = np.where(painted, np.clip(1 - inside, 0, 1), ramp_of(np.maximum(far - ALL_OF_IT, 0), BEYOND[0] - ALL_OF_IT))
-    share = told.ends * told.counts * told.share * near
+    inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT, 0)
+    near = np.where(paint.cover > 0.5, np.clip(1 - inside, 0, 1), ramp_of(beside, BEYOND[0] - ALL_OF_IT))
+    share = thing.counts * thing.share * near
     if not (share > REMAINS).any():
         return paint
     # The colours of the thick of the paint near by; thin paint left some of it, too.

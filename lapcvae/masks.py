@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,16 +53,32 @@ class Paint:
     def empty(self) -> bool:
         return not self.cover.any()
 
+    @cached_property
+    def far(self) -> np.ndarray:
+        """How far each pixel is from paint, S x S, in pixels."""
+        return distance(self.cover > 0)
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """How far each pixel is from where there is little paint, S x S, in pixels."""
+        return depth(self.cover > 0.5)
+
 
 def distance(mask: np.ndarray) -> np.ndarray:
     """Euclidean distance of every pixel of a square from the nearest True one, in pixels; 1e4 if there is none."""
-    index = np.arange(mask.shape[0], dtype=np.float32)
-    apart = (index[:, None] - index[None, :]) ** 2
+    n, rows = len(mask), np.flatnonzero(mask.any(1))
     squared = np.full(mask.shape, 1e8, np.float32)
-    # Exact and separable: the nearest in each row that has any, then over those rows.
-    for row in np.flatnonzero(mask.any(1)):
-        in_row = (np.where(mask[row], 0, 1e8).astype(np.float32) + apart).min(1)
-        np.minimum(squared, in_row[None, :] + apart[row][:, None], out=squared)
+    if not len(rows):
+        return np.sqrt(squared)
+    # Exact and separable: the nearest in each row that has any, to the left and to the right, then over those rows.
+    index = np.arange(n, dtype=np.float32)
+    some = mask[rows]
+    left = np.maximum.accumulate(np.where(some, index, -1e4), axis=1)
+    right = np.minimum.accumulate(np.where(some, index, 1e4 + n)[:, ::-1], axis=1)[:, ::-1]
+    in_row = np.minimum(index - left, right - index) ** 2
+    apart = (index[:, None] - index[None, rows]) ** 2
+    for i, values in enumerate(in_row.astype(np.float32)):
+        np.minimum(squared, values[None, :] + apart[:, i, None], out=squared)
     return np.sqrt(squared)
 
 
@@ -160,7 +177,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     painted = paint.cover > 0
     kept = kept_of(paint, structure)
     # Slack for the eight neighbours: enlarging m by interpolation must leave it 1 on everything painted.
-    far = np.maximum(distance(painted) - 1.5, 0.0)
+    far = np.maximum(paint.far - 1.5, 0.0)
     ramp = wide = max(grow * cell, 1.0)
     if paint.on_photo:
         ramp = max(min(ramp, grow * thinnest_stroke(paint.cover) / 2), 1.0)

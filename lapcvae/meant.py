@@ -15,9 +15,9 @@ from . import pyramid
 from .windows import window_max, window_mean
 
 # Colours are counted in about this many cells a side, and looked up in at most this many pixels a side.
-CELLS, LOOKED_UP = 32, 128
-# How different colours may be (full scale 1), and how far away counts as near (shares of the side).
-ALIKE, NEAR, AROUND = 0.06, 0.8, 0.4
+CELLS, LOOKED_UP = 32, 64
+# How different colours may be (full scale 1), and how far from the paint what is around it counts (shares of the side).
+ALIKE, AROUND = 0.06, 0.4
 # Colours that neither has: nothing is known of them.
 UNKNOWN = 1e-3
 # What is told apart best: so much of what is under the middles is told apart less well. Beyond that ratio it is no better.
@@ -35,14 +35,19 @@ HAZE = 0.2
 
 
 def meant(b: list[np.ndarray], cover: np.ndarray, inside: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """S x S in 0..1, where it is `wanted` (bool), 0 elsewhere. `b`: the photo's b_0 .. b_K; `cover`: painted share of each
-    pixel; `inside`: how far each is from where the paint ends, any unit; S x S each."""
+    """n x n in 0..1, where it is `wanted` (bool), 0 elsewhere: n is at most LOOKED_UP. `b`: the photo's b_0 .. b_K; `cover`:
+    painted share of each pixel; `inside`: how far each is from where the paint ends, in pixels; S x S each."""
     level = max(0, (len(b[0]) // LOOKED_UP).bit_length() - 1)
     colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
     seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
-    share = _connected(_share(b, cover, inside, colours, seen > 0), covered > 0.5, depth / (1 << level))
+    return _connected(_share(b, cover, inside, colours, seen > 0), covered > 0.5, depth / (1 << level))
+
+
+def sharpened(share: np.ndarray, picture: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """`share` (n x n), with the edges of `picture` (S x S x 3), where it is `wanted`."""
+    level = (len(picture) // len(share)).bit_length() - 1
     share = pyramid.enlarge(share[:, :, None], level)[:, :, 0]
-    share = _guided(share, b[0], max(1, round(WINDOW * len(share))))
+    share = _guided(share, picture, max(1, round(WINDOW * len(share))))
     # Not from pixel to pixel: enlarged, slanting edges would be steps.
     return window_mean(np.clip((share - HAZE) / (1 - 2 * HAZE), 0, 1), 1) * wanted
 
@@ -53,19 +58,20 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
     cells = pyramid.reduce(b[0], level)
     covered, depth = (pyramid.block_mean(v, 1 << level).ravel() for v in (cover, inside))
     under, free = covered * depth**2, np.maximum(1 - 2 * covered, 0)
-    at, cells = _places(len(cells)), cells.reshape(-1, 3)
-    result = wanted.astype(np.float32)
+    at = ((np.stack(np.mgrid[: len(cells), : len(cells)], -1) + 0.5) / len(cells)).reshape(-1, 2)
+    cells, result = cells.reshape(-1, 3), wanted.astype(np.float32)
     if not (covered > 0.5).any() or not free.any():
         return result
-    apart = _squares(at, at[covered > 0.5]).min(1)
-    around = free * np.exp(-apart / (2 * AROUND**2))
+    around = free * np.exp(-_squares(at, at[covered > 0.5]).min(1) / (2 * AROUND**2))
+    weights = np.stack([under / under.sum(), around / around.sum()], 1).astype(np.float32)
 
-    def ratio(colours: np.ndarray, where: np.ndarray) -> np.ndarray:
-        usual = [_usual(colours, where, cells, at, weight) for weight in (under, around)]
-        return (usual[0] + UNKNOWN) / (usual[1] + UNKNOWN)
+    def ratio(colours: np.ndarray) -> np.ndarray:
+        """How much more usual each is under the middles of strokes than around."""
+        usual = np.exp(_squares(colours, cells) * np.float32(-0.5 / ALIKE**2)) @ weights + UNKNOWN
+        return usual[:, 0] / usual[:, 1]
 
     middles = under > 1e-3 * under.max()
-    found, weight = ratio(cells[middles], at[middles]), under[middles]
+    found, weight = ratio(cells[middles]), under[middles]
     order = np.argsort(found)
     reached = np.cumsum(weight[order])
     best = min(SURE, found[order][np.searchsorted(reached, BEST * reached[-1])])
@@ -77,35 +83,16 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
     kept, left = (
         (w[:, None] * cells[middles]).sum(0) / max(float(w.sum()), 1e-12) for w in (weight * here, weight * (1 - here))
     )
-    beside = (around[:, None] * cells).sum(0) / around.sum()
     # If hardly any of it is under the paint, what is around tells how different it is.
-    left = left if (weight * (1 - here)).sum() > 0.02 * weight.sum() else beside
+    left = left if (weight * (1 - here)).sum() > 0.02 * weight.sum() else weights[:, 1] @ cells
     two = _smooth((float(np.sqrt(np.square(kept - left).mean())) - ONE) / (TWO - ONE))
-    result[wanted] = 1 - two * (1 - told(ratio(colours[wanted], _places(len(wanted)).reshape(*wanted.shape, 2)[wanted])))
+    result[wanted] = 1 - two * (1 - told(ratio(colours[wanted])))
     return result
-
-
-def _places(n: int) -> np.ndarray:
-    """Centres of n x n cells, row and column in 0..1, n^2 x 2."""
-    return ((np.stack(np.mgrid[:n, :n], -1) + 0.5) / n).reshape(-1, 2)
 
 
 def _smooth(t):
     t = np.clip(t, 0, 1)
     return t * t * (3 - 2 * t)
-
-
-def _usual(colours, where, known, at, weight) -> np.ndarray:
-    """How usual each colour is near its place among weighted ones that are known: 0 to 1."""
-    counted = weight > 1e-6 * weight.max()
-    known, at, weight = known[counted], at[counted], weight[counted]
-    result = np.zeros(len(colours), np.float32)
-    for part in range(0, len(colours), 2048):
-        here = slice(part, part + 2048)
-        near = weight * np.exp(-_squares(where[here], at) / (2 * NEAR**2))
-        alike = np.exp(-_squares(colours[here], known) / (2 * ALIKE**2))
-        result[here] = (near * alike).sum(1) / (near.sum(1) + 1e-9)
-    return result
 
 
 def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
