@@ -175,18 +175,6 @@ def test_glasses_are_drawn_over_the_eyes_of_some():
     assert objects.put_on(x, 0.0, torch.Generator()) is x
 
 
-def test_beards_are_around_the_mouth():
-    x = torch.full((100, 3, 64, 64), 0.6)
-    made, cover = objects.beard(x, torch.Generator().manual_seed(0))
-    assert made.min() >= 0 and made.max() <= 1 and cover.min() >= 0 and cover.max() <= 1
-    assert (cover.flatten(1).amax(1) > 0.4).float().mean() > 0.9
-    # Whiskers reach up to the eyes, at the sides.
-    assert cover[:, :, :28].max() < 0.2 and cover[:, :, :34, 20:44].mean() < 0.02
-    # The lips are free.
-    assert cover[:, 0, 46:48, 30:34].mean() < 0.2 * cover[:, 0, 53:56, 28:36].mean()
-    assert torch.equal(made[(cover == 0).expand_as(made)], x[(cover == 0).expand_as(x)])
-
-
 def test_the_cache_is_used_until_the_files_change(tmp_path, monkeypatch):
     folder = small.folder_of(tmp_path / "in", train=4, val=0)
     first = data.load(folder, "train", 32, tmp_path / "cache", lambda _: None)

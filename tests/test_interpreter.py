@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch")
 import small  # noqa: E402
 
 import export_onnx  # noqa: E402
-from training import checkpoint, config, crude, data, features, interpreter  # noqa: E402
+from training import checkpoint, config, crude, data, interpreter  # noqa: E402
 
 # The toy model's level 1.
 SIZE, LEVEL = 32, 1
@@ -96,33 +96,6 @@ def test_surroundings_go_on_under_what_was_rubbed_out():
 
 
 # --- the network ---
-
-
-def test_what_is_drawn_on_faces_is_meant_and_what_they_wore_is_not():
-    clean = faces(64)
-    plain = crude.paint(clean, torch.Generator().manual_seed(3))
-    assert torch.equal(plain.meant, clean)
-    painted = crude.paint(clean, torch.Generator().manual_seed(3), faces=True)
-    worn = (painted.meant != clean).flatten(1).any(1)
-    assert 0.5 * crude.OBJECTS < worn.float().mean() < 2 * crude.OBJECTS
-    outside = (painted.mask == 0).expand_as(clean)
-    assert torch.equal(painted.meant[outside], clean[outside]) and torch.equal(painted.picture[outside], clean[outside])
-    # A hand paints about what is meant.
-    nearer, other = ((p - painted.picture)[worn].abs().mean() for p in (painted.meant, clean))
-    assert nearer < 0.9 * other
-
-
-def test_eyes_and_mouths_are_painted_in_their_places():
-    clean = faces(48)
-    region, tones = features.paint(clean, torch.Generator().manual_seed(0))
-    assert region.min() >= 0 and region.max() <= 1 and tones.min() >= 0 and tones.max() <= 1
-    n, eyes = clean.shape[-1], config.FACE_EYES[0]
-    over_eyes, over_mouth = (region[:, 0, int(y * n), :].amax(1) > 0.5 for y in (eyes, features.MOUTH))
-    assert (over_eyes | over_mouth).all() and 0.15 < (over_mouth & ~over_eyes).float().mean() < 0.35
-    assert region[:, :, : int(0.2 * n)].max() == 0 and region[:, :, int(0.95 * n) :].max() == 0
-    # Not one tone: there is something to read.
-    inside = region > 0.9
-    assert all(float(t[i.expand_as(t)].std()) > 0.01 for t, i in zip(tones, inside))
 
 
 def test_nothing_changes_where_nothing_was_painted():

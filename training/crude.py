@@ -7,13 +7,12 @@ under the paint shows at its rim; and all of it is seen as it is, in cells of th
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from . import draws, features, objects, pyramid
+from . import draws, pyramid
 from .corrupt import capsules
 
 # Tones of one painting, at most.
@@ -23,11 +22,6 @@ ROUNDS = 2
 STROKES, ALIKE, ALL = 0.45, 0.3, 0.04
 # Shares of where something was rubbed out (`lapcvae.edit.fill_erased`), and of something else under the paint.
 RUBBED_OUT, COVERED = 0.12, 0.5
-# Of aligned faces, shares of those on which something is drawn that stays (`training.objects`), and of those whose eyes or
-# mouth are painted anew (`training.features`); of these, of the ones that had glasses, which have to go.
-OBJECTS, FEATURES, GLASSES = 0.22, 0.22, 0.6
-# How often a tone is a colour that was picked somewhere, and not the mean of what it stands for.
-PICKED = 0.5
 # How far features are displaced at most, in shares of the picture's side.
 DISPLACED = 0.045
 # How much less of its contrast with what is around a feature has, at most.
@@ -36,11 +30,10 @@ PALEST = 0.9
 
 @dataclass
 class Crude:
-    """`picture`: N x 3 x n x n, as painted, and `meant`, what that stands for: the same where `mask` is 0; `mask`:
-    N x 1 x n x n, where the painting counts; `crudeness`: N, 0..1."""
+    """`picture`: N x 3 x n x n, as painted, the clean picture where `mask` is 0; `mask`: N x 1 x n x n, where the painting
+    counts; `crudeness`: N, 0..1."""
 
     picture: torch.Tensor
-    meant: torch.Tensor
     mask: torch.Tensor
     crudeness: torch.Tensor
 
@@ -70,56 +63,21 @@ class Brush:
     def strokes(self, most: int) -> torch.Tensor:
         cover = torch.zeros((self.count, 1, self.n, self.n), device=self.generator.device)
         for i in range(most):
-            straight = capsules(self.count, self.n, self.generator, self.generator.device)
-            stroke = torch.where(self.chance(0.5), straight, self.bent())
+            stroke = capsules(self.count, self.n, self.generator, self.generator.device)
             cover = torch.maximum(cover, stroke * (self.chance(0.6) if i else 1))
         return cover
 
-    def bent(self) -> torch.Tensor:
-        """One stroke along a bow, of varying width, N x 1 x n x n; some of them in pairs, or across the middle."""
-        y, x = objects.coordinates(self.n, self.generator.device)
-        middle, turn, bow = self.uniform(0.1, 0.9, 2), self.uniform(0, math.pi), self.uniform(-0.6, 0.6)
-        half, radius, change = self.uniform(0.05, 0.4), self.uniform(0.015, 0.1), self.uniform(-0.7, 0.7)
-        symmetric = self.chance(0.25)
-        across = torch.tensor([True, False], device=x.device)[None, :, None, None]
-        middle = torch.where(symmetric & across, 0.5, middle)
-        turn = torch.where(symmetric, 0.0, turn)
-        change = torch.where(symmetric, 0.0, change)
 
-        def coverage(x: torch.Tensor) -> torch.Tensor:
-            px, py = x - middle[:, :1], y - middle[:, 1:]
-            along = (px * turn.cos() + py * turn.sin()) / half
-            beside = py * turn.cos() - px * turn.sin() - bow * half * (along.clamp(-1, 1).square() - 0.5)
-            beyond = (along.abs() - 1).clamp_min(0) * half
-            distance = (beside.square() + beyond.square()).sqrt()
-            return ((radius * (1 + change * along.clamp(-1, 1)) - distance) * self.n + 0.5).clamp(0, 1)
-
-        single = coverage(x)
-        return torch.where(~symmetric & self.chance(0.4), torch.maximum(single, coverage(1 - x)), single)
-
-
-def paint(clean: torch.Tensor, generator: torch.Generator, faces: bool = False) -> Crude:
-    """`clean`: N x 3 x n x n in [0, 1], where the generator is; n: a power of two, 32 or more. `faces`: they are aligned
-    ones, so glasses, beards, eyes and mouths are painted, too."""
+def paint(clean: torch.Tensor, generator: torch.Generator) -> Crude:
+    """`clean`: N x 3 x n x n in [0, 1], where the generator is; n: a power of two, 32 or more."""
     count, _, n, _ = clean.shape
     brush = Brush(count, n, generator)
     crudeness = brush.uniform()
-    meant, region = clean, _region(clean, brush)
-    covered = brush.chance(COVERED)
-    if faces:
-        kind = brush.uniform()
-        put_on, anew = kind < OBJECTS, kind > 1 - FEATURES
-        with_object, cover = _with_object(clean, brush)
-        meant, region = torch.where(put_on, with_object, meant), torch.where(put_on, cover, region)
-        covered &= ~put_on
-    tones = _tones(meant, region, crudeness, brush)
+    region = _region(clean, brush)
+    tones = _tones(clean, region, crudeness, brush)
     picture = clean
-    if faces:
-        region, tones = (torch.where(anew, *both) for both in zip(features.paint(clean, generator), (region, tones)))
-        # Whoever paints eyes where there are glasses wants to be rid of these; what the paint leaves of them is to go, too.
-        picture = torch.where(anew & brush.chance(GLASSES), objects.glasses(clean, generator)[0], clean)
     # What the painter wants to be rid of: it reaches a little beyond the paint, so the paint's rim shows it.
-    under = _grown(region, 0.06 * brush.uniform() ** 1.5) * covered
+    under = _grown(region, brush.uniform(0, 0.06)) * brush.chance(COVERED)
     texture = 1 + 0.3 * brush.smooth(n // 4, 1) * brush.chance(0.3)
     picture = picture + under * ((brush.uniform(channels=3) ** 1.5 * texture).clamp(0, 1) - picture)
     opacity = torch.where(brush.chance(0.6), 1.0, brush.uniform(0.85, 1))
@@ -131,21 +89,9 @@ def paint(clean: torch.Tensor, generator: torch.Generator, faces: bool = False) 
     picture = picture + seen * (_in_cells(picture, levels) - picture)
     mask = _rim(region, cell * brush.uniform(0.5, 1.5) / n)
     rubbed = brush.chance(RUBBED_OUT)
-    if faces:
-        # Nothing is left of what was drawn for it.
-        rubbed &= ~put_on
     picture = torch.where(rubbed, _continued(clean, mask), picture)
     crudeness = torch.where(rubbed, 1.0, crudeness)
-    within = [(clean + mask * (p - clean)).clamp(0, 1) for p in (picture, meant)]
-    return Crude(*within, mask, crudeness.flatten())
-
-
-def _with_object(clean: torch.Tensor, brush: Brush) -> tuple[torch.Tensor, torch.Tensor]:
-    """Faces with glasses or beards, and about where these are, as a hand paints over it."""
-    worn = [draw(clean, brush.generator) for draw in (objects.glasses, objects.beard)]
-    picture, cover = (torch.where(brush.chance(0.6), *both) for both in zip(*worn))
-    uneven = _blurred(cover, 3) + 0.3 * brush.uniform() * brush.smooth(12, 1)
-    return picture, torch.maximum((uneven > brush.uniform(0.25, 0.6)).float(), cover * brush.chance(0.5))
+    return Crude((clean + mask * (picture - clean)).clamp(0, 1), mask, crudeness.flatten())
 
 
 def _region(clean: torch.Tensor, brush: Brush) -> torch.Tensor:
@@ -167,10 +113,16 @@ def _alike(clean: torch.Tensor, brush: Brush) -> torch.Tensor:
     place = draws.integers(n * n, (brush.count, 1, 1), brush.generator)
     colour = blurred.flatten(2).gather(2, place.expand(-1, 3, -1))[..., None]
     near = ((blurred - colour).square().mean(1, keepdim=True).sqrt() / brush.uniform(0.05, 0.2)) < 1
-    y, x = objects.coordinates(n, clean.device)
+    y, x = _coordinates(n, clean.device)
     distance = torch.hypot(x - ((place[..., None] % n) + 0.5) / n, y - ((place[..., None] // n) + 0.5) / n)
     reach = distance < brush.uniform(0.15, 0.7) * (1 + 0.2 * brush.smooth(4, 1))
     return (_blurred((near & reach).float(), 5) > brush.uniform(0.25, 0.6)).float()
+
+
+def _coordinates(n: int, device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and columns of pixel centres in 0..1, n x n each."""
+    centre = (torch.arange(n, device=device) + 0.5) / n
+    return torch.meshgrid(centre, centre, indexing="ij")
 
 
 def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, brush: Brush) -> torch.Tensor:
@@ -180,7 +132,7 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
     number = (1 + (TONES - 1) * brush.uniform() ** (1 + 3 * crudeness)).round()
     # What a distance of the picture's side weighs, against colour.
     scale = torch.exp(brush.uniform(-1.5, 1.2))
-    y, x = objects.coordinates(n, clean.device)
+    y, x = _coordinates(n, clean.device)
     place = torch.stack([y, x]).expand(count, -1, -1, -1) * scale
     features = torch.cat([_blurred(clean, 3), place], 1).flatten(2).transpose(1, 2)
     weight = (region + 1e-3).flatten(1)
@@ -196,10 +148,6 @@ def _tones(clean: torch.Tensor, region: torch.Tensor, crudeness: torch.Tensor, b
         total = member.sum(1)[..., None].clamp_min(1e-6)
         centres = member.transpose(1, 2) @ features / total
     flat = member.transpose(1, 2) @ colours / total
-    # A pixel of each tone's, and of nothing else if it has none.
-    some = torch.multinomial(member.transpose(1, 2).flatten(0, 1) + 1e-9, 1, generator=brush.generator)
-    picked = _blurred(clean, 3).flatten(2).transpose(1, 2).gather(1, some.view(count, TONES, 1).expand(-1, -1, 3))
-    flat = torch.where(brush.chance(PICKED)[:, :, 0], picked, flat)
     off = draws.normal((count, TONES, 3), brush.generator) * (0.005 + 0.035 * crudeness[:, :, 0])
     off = off + (brush.normal() * 0.05 * brush.uniform()).flatten(2).transpose(1, 2)
     tones = (flat + off).gather(1, nearest[..., None].expand(-1, -1, 3)).transpose(1, 2).unflatten(2, (n, n))
@@ -225,7 +173,7 @@ def _paled(picture: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
 
 
 def _displaced(picture: torch.Tensor, crudeness: torch.Tensor, brush: Brush) -> torch.Tensor:
-    y, x = objects.coordinates(brush.n, picture.device)
+    y, x = _coordinates(brush.n, picture.device)
     by = crudeness * DISPLACED * (0.5 * brush.normal(2) + 0.6 * brush.smooth(6, 2))
     at = torch.stack([2 * x - 1, 2 * y - 1], -1) + 2 * by.permute(0, 2, 3, 1)
     return F.grid_sample(picture, at, mode="bilinear", padding_mode="border", align_corners=False)

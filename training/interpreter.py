@@ -44,7 +44,7 @@ CHANNELS = 5
 GAIN = 0.5
 # Mean squared error of a picture below which there is nothing more to gain (a grey level).
 LEAST_ERROR = 1.5e-5
-SHOWN, MEASURED = 24, 600
+SHOWN, MEASURED = 12, 600
 # The sizes at which there is a discriminator, and the typical size there of what half as many pixels do not show.
 JUDGED = {64: 0.08, 32: 0.11}
 
@@ -217,11 +217,10 @@ class Trainer:
         return {"discriminators": float(loss.detach())}
 
     def _batch(self, pictures: data.Pictures, step: int):
-        """All that is random in a step: the pictures that are meant, and what is seen of them."""
+        """All that is random in a step: clean pictures, and what is seen of them."""
         run, generator = self.run, data.generator_for(self.run.seed, step, 0, self.run.device)
         clean = pyramid.d(data.batch(pictures, 2 * self.net.size, run.batch, run.augmentation, generator))
-        painted = crude.paint(clean, generator, faces=bool(run.parts))
-        return painted.meant, seen_of(painted)
+        return clean, seen_of(crude.paint(clean, generator))
 
     def _set_rate(self) -> None:
         rate = self.run.learning_rate * min(1.0, (self.step + 1) / 200) * running.falling(self.share, self.run.decay)
@@ -269,15 +268,14 @@ def _begin(net: Interpreter, path: Path) -> None:
 
 
 @torch.no_grad()
-def write_sheet(net: Interpreter, pictures: data.Pictures, path: Path, faces: bool = False) -> None:
-    """Fixed pictures, each: what is meant, painted, as it is read; the first and the last as the coarsest size shows them,
-    too. `faces`: as in `crude.paint`."""
+def write_sheet(net: Interpreter, pictures: data.Pictures, path: Path) -> None:
+    """Fixed pictures, each: itself, painted, as it is read; the last two as the coarsest size shows them, too."""
     generator = torch.Generator().manual_seed(1)
     clean = pyramid.d(data.plain(pictures, 2 * net.size, range(min(3 * SHOWN, len(pictures)))))
-    painted = crude.paint(clean, generator, faces)
-    meant, made = painted.meant, net(*seen_of(painted))
-    coarse = [pyramid.enlarge(pyramid.reduce(p, OCTAVES - 1), OCTAVES - 1) for p in (meant, made)]
-    rows = sheets.grid([F.interpolate(p, scale_factor=2, mode="bilinear") for p in (meant, painted.picture, made, *coarse)])
+    painted = crude.paint(clean, generator)
+    made = net(*seen_of(painted))
+    coarse = [pyramid.enlarge(pyramid.reduce(p, OCTAVES - 1), OCTAVES - 1) for p in (clean, made)]
+    rows = sheets.grid([F.interpolate(p, scale_factor=2, mode="bilinear") for p in (clean, painted.picture, made, *coarse)])
     third = len(rows) // 3
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate([rows[i * third : (i + 1) * third] for i in range(3)], 1)).save(path)
@@ -322,8 +320,7 @@ def train(run: Run) -> Interpreter:
         save(trainer.ema, run.out, {"images": str(trainer.seen), "data": run.data.name})
 
     def draw():
-        sheet = run.out / "sheets" / f"{trainer.seen:09d}.png"
-        write_sheet(copy.deepcopy(trainer.ema).cpu(), shown, sheet, bool(run.parts))
+        write_sheet(copy.deepcopy(trainer.ema).cpu(), shown, run.out / "sheets" / f"{trainer.seen:09d}.png")
 
     way = running.OnTheWay(run.out, run.images, keep, run.checkpoint_minutes, draw, run.sheet_minutes)
     running.go(trainer, pictures, way)

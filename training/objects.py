@@ -1,4 +1,4 @@
-"""Glasses and beards drawn on aligned faces. The training pictures show them seldom, and people paint them.
+"""Glasses drawn on aligned faces. The training pictures show them seldom, dark ones hardly ever, and people paint them.
 
 What is drawn is the picture that is meant: a model that knows it makes it of a crude painting. They are of another kind than
 those of the suite (`training.suite.objects`): simple forms, but of every shape, colour and darkness.
@@ -19,69 +19,21 @@ def put_on(x: torch.Tensor, share: float, generator: torch.Generator) -> torch.T
         return x
     chosen = (draws.uniform(len(x), generator) < share).nonzero().flatten()
     if len(chosen):
-        x = x.index_copy(0, chosen, glasses(x[chosen], generator)[0])
+        x = x.index_copy(0, chosen, _glasses(x[chosen], generator))
     return x
 
 
-def _chances(count: int, generator: torch.Generator):
-    """What draws N x channels x 1 x 1 numbers, and what draws N x 1 x 1 x 1 decisions."""
+def _glasses(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    count, _, n, _ = x.shape
 
     def some(low: float, high: float, channels: int = 1) -> torch.Tensor:
         return draws.uniform((count, channels, 1, 1), generator, low, high)
 
-    return some, lambda share: some(0, 1) < share
+    def chance(share: float) -> torch.Tensor:
+        return some(0, 1) < share
 
-
-def coordinates(n: int, device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and columns of pixel centres in 0..1, n x n each."""
-    centre = (torch.arange(n, device=device) + 0.5) / n
-    return torch.meshgrid(centre, centre, indexing="ij")
-
-
-def beard(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures with beards or moustaches, and how much of each pixel these cover, N x 1 x n x n."""
-    count, _, n, _ = x.shape
-    some, chance = _chances(count, generator)
-    y, x_ = coordinates(n, x.device)
-    x_ = x_ - (0.5 + some(-0.015, 0.015))
-
-    def inside(across, down, wide, high) -> torch.Tensor:
-        """Roughly the distance to an ellipse's edge in shares of the side, above 0 inside."""
-        radius = (((x_ - across) / wide).square() + ((y - down) / high).square()).sqrt()
-        return (1 - radius) * torch.minimum(wide, high)
-
-    mouth = some(0.725, 0.745)
-    jaw = inside(0, some(0.6, 0.64), some(0.22, 0.27), some(0.25, 0.31))
-    cheeks = inside(0, some(0.54, 0.6), some(0.14, 0.21), some(0.13, 0.2))
-    chin = inside(0, mouth + some(0.08, 0.12), some(0.06, 0.13), some(0.07, 0.12))
-    lips = inside(0, mouth, some(0.06, 0.085), some(0.018, 0.035))
-    lip = torch.minimum(inside(0, mouth - some(0.01, 0.03), some(0.07, 0.12), some(0.03, 0.05)), mouth - y)
-    full, only_chin = chance(0.6), chance(0.5)
-    whiskers = torch.minimum(torch.minimum(jaw, -cheeks), y - some(0.48, 0.62))
-    below = torch.where(full, whiskers, torch.where(only_chin, chin, -torch.ones_like(chin)))
-    lip = torch.where(chance(0.85) | (~full & ~only_chin), lip, -torch.ones_like(lip))
-    hair = torch.minimum(torch.maximum(below, lip), -lips)
-    # Ragged and soft, and of hairs that hang.
-    soft = some(0.01, 0.05)
-    ragged = F.interpolate(
-        draws.normal((count, 1, 24, 24), generator), size=(n, n), mode="bicubic", align_corners=False
-    )
-    cover = (0.5 + (hair + 0.25 * soft * ragged) / soft).clamp(0, 1) * some(0.6, 1)
-    hairs = draws.normal((count, 1, n // 4, n), generator)
-    hairs = F.interpolate(hairs, size=(n, n), mode="bicubic", align_corners=False) * some(0, 0.2)
-    grey, brown = some(0.35, 0.75), some(0.03, 0.3) * torch.cat([some(1, 1.5), some(0.9, 1.1), some(0.6, 1)], 1)
-    colour = torch.where(chance(0.15), grey, brown)
-    # Shaded as the face under it is.
-    shade = (x.mean(1, keepdim=True) / x.mean((1, 2, 3), keepdim=True).clamp_min(0.05)).clamp(0.5, 1.5)
-    colour = colour * (1 + some(0, 0.8) * (shade - 1)) * (1 + hairs)
-    return (x + cover * (colour - x)).clamp(0, 1), cover
-
-
-def glasses(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures with glasses, and how much of each pixel rims and dark lenses cover, N x 1 x n x n."""
-    count, _, n, _ = x.shape
-    some, chance = _chances(count, generator)
-    y, x_ = coordinates(n, x.device)
+    centre = (torch.arange(n, device=x.device) + 0.5) / n
+    y, x_ = torch.meshgrid(centre, centre, indexing="ij")
     y, x_ = y - (FACE_EYES[0] + some(-0.01, 0.035)), x_ - (0.5 + some(-0.015, 0.015))
     # Turned a little, and lower on one side.
     turn = some(-0.05, 0.05)
@@ -134,5 +86,4 @@ def glasses(x: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, 
     soft = torch.roll(soft, max(1, n // 64), 2)
     x = x * (1 - some(0.1, 0.45) * soft)
     x = x + glass * (opacity * (lens_colour - x) + (1 - opacity) * mirrored * 0.5)
-    x = (x + frame * some(0.85, 1) * (frame_colour - x)).clamp(0, 1)
-    return x, torch.maximum(frame, glass * dark)
+    return (x + frame * some(0.85, 1) * (frame_colour - x)).clamp(0, 1)
