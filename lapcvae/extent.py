@@ -16,8 +16,8 @@ from .masks import FLAT, LITTLE, THIN, Paint, kept_of, ramp_of, spread
 from .meant import meant, middle, sharpened
 from .windows import window_max, window_mean, window_sum
 
-# The rim of a thing that goes with it is as wide as this part of the square.
-RIM = 64
+# The rim of a thing that goes with it is as wide as this part of the square; what is kept ends over so many pixels twice.
+RIM, SOFT = 64, 2
 # A thing goes on if it fills so much of what is between these distances from the paint, in cells.
 BEYOND, GOES_ON = (1.0, 2.5), 0.14
 # So far beyond the paint, in cells, goes what is left of it that is painted over. Less than this share of it is nothing.
@@ -70,8 +70,9 @@ def _opaque(paint: Paint, reached: np.ndarray) -> np.ndarray:
 
 def with_surroundings(thing: WhatIsMeant, paint: Paint) -> WhatIsMeant:
     """A thing that is to go with its blurred rim, and with whatever else the middles of strokes cover."""
-    share = np.maximum(window_max(thing.share, max(1, len(thing.share) // RIM)), middle(paint.cover > 0.5, paint.inside))
-    return replace(thing, share=window_mean(share, 2).astype(np.float32))
+    rim = max(1, len(thing.share) // RIM)
+    share = np.maximum(window_max(thing.share, rim + SOFT), middle(paint.cover > 0.5, paint.inside))
+    return replace(thing, share=window_mean(share, SOFT).astype(np.float32))
 
 
 def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:

@@ -95,7 +95,7 @@ def test_every_other_variant_leaves_what_is_beside_a_thing_that_goes_as_it_is(en
     encoded = edit.encode(engine, b_0)
     # Carelessly, with corners.
     y, x = np.mgrid[:size, :size] / size
-    cover = ((np.abs(y - 0.5) < 0.2) & (np.abs(x - 0.5) < 0.2)).astype(np.float32)
+    cover = ((np.abs(y - 0.5) < 0.26) & (np.abs(x - 0.5) < 0.26)).astype(np.float32)
     make = dict(realism=0.5, temperature=1.0, grow=0.5, seed=1)
     plan = edit.make_plan(engine, encoded, painted(b_0, cover, SKIN), **make)
     assert plan.narrow is not None
