@@ -23,9 +23,8 @@ ROUNDED = 2 / 255
 # It is told by tones that rounded light cannot keep: most of them are not what they were, by more than the layer's own
 # format does.
 DARK, LEAST_ROUNDED, MOST_SAME = (2 / 255, 0.2), 0.5 / 255, 0.5
-# Rows and columns that are looked at for that; parts a side that tell it each by itself, if they have such a share of those
-# tones, and the share of the parts that have to.
-SAMPLED, PARTS, LEAST_TOLD, EVERYWHERE = 256, 6, 0.005, 0.8
+# Rows and columns that are looked at for that.
+SAMPLED = 256
 # From this share of touched pixels on, the layer may have been turned or flipped.
 MUCH = 0.3
 TURNS = {
@@ -69,15 +68,10 @@ def was_rounded(now: np.ndarray, shown: np.ndarray) -> bool:
     colours = shown[:, :, :3]
     # What was made transparent tells nothing.
     dark = ((colours > DARK[0]) & (colours < DARK[1])).any(2) & (now[:, :, 3] > 0) & (shown[:, :, 3] > 0)
-    row, column = np.nonzero(dark)
     now, shown = now[dark], shown[dark]
     unpainted = _nearly(now, shown)
-    same = np.abs(now - shown)[:, :3].max(1, initial=0) <= LEAST_ROUNDED
-    # Paint, however faint, is somewhere; a format is everywhere.
-    part = row * PARTS // dark.shape[0] * PARTS + column * PARTS // dark.shape[1]
-    tones, kept = (np.bincount(part[which], minlength=PARTS**2) for which in (unpainted, unpainted & same))
-    told = tones >= max(1, LEAST_TOLD * tones.sum())
-    return bool(told.any() and (kept < MOST_SAME * tones)[told].mean() >= EVERYWHERE)
+    same = np.abs(now - shown)[unpainted, :3].max(1, initial=0) <= LEAST_ROUNDED
+    return bool(np.count_nonzero(same) < MOST_SAME * len(same))
 
 
 def _nearly(now: np.ndarray, shown: np.ndarray) -> np.ndarray:

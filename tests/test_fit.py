@@ -95,15 +95,6 @@ def test_paint_is_not_taken_for_rounding(rounding):
     assert not fit.was_rounded(now, shown)
 
 
-def test_faint_paint_over_most_of_what_is_dark_is_no_rounding():
-    """Hair is all that is dark in many photos."""
-    shown = np.tile(dark_to_light(32), (4, 4, 1))
-    painted = shown.copy()
-    painted[: 7 * len(shown) // 10, :, :3] += np.float32(1.5 / 255)
-    assert not fit.was_rounded(painted, shown)
-    assert not fit.was_rounded(painted.transpose(1, 0, 2), shown.transpose(1, 0, 2))
-
-
 def test_8_bits_of_the_same_curve_change_nothing_that_matters():
     shown = dark_to_light()
     assert not fit.beyond(in_8_bits(shown), shown, LEAST, 1.0).any()
