@@ -178,7 +178,8 @@ class Plan:
 
     @property
     def wanted_j(self) -> np.ndarray:
-        """The picture that finer levels are drawn for, of the first variant; level j's if no interpreter reads it."""
+        """The picture that finer levels are drawn for, of the first variant but for `narrow` ones; level j's if no
+        interpreter reads it."""
         return self.readings(0).picture
 
     def of(self, index: int) -> tuple[Plan, int]:
@@ -204,7 +205,8 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         told = what_is_recoloured(encoded.b, paint, grow, share * min(1, structure / MATERIAL))
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
-    thing = None if paint.on_photo else what_goes(encoded.b, paint, grow, share)
+    looked_for = realism >= INTERPRETED and not paint.on_photo
+    thing = what_goes(encoded.b, paint, grow) if looked_for else None
     if thing is None:
         return make(paint, make_masks(engine, paint, grow))
     rim, paint = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
@@ -390,7 +392,7 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 
 def variant(plan: Plan, index: int) -> np.ndarray:
     """Variant `index`: S x S x 3, the photo's square outside the masks; its level j (another one, where an interpreter has
-    read the painting) is exactly the wanted one."""
+    read the painting) is exactly the wanted one, but in `narrow` ones, which end in the photo."""
     whole = plan
     plan, turn = whole.of(index)
     if plan.paint.empty:

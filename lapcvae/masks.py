@@ -59,9 +59,16 @@ class Paint:
         return distance(self.cover > 0)
 
     @cached_property
+    def amount(self) -> np.ndarray:
+        """`cover` against that of most of what is painted, S x S in 0..1: thin paint covers as much as opaque paint."""
+        painted = self.cover[self.cover > 0]
+        usual = min(1.0, float(np.percentile(painted, 90))) if len(painted) else 1.0
+        return np.minimum(self.cover / usual, 1).astype(np.float32)
+
+    @cached_property
     def inside(self) -> np.ndarray:
         """How far each pixel is from where there is little paint, S x S, in pixels."""
-        return depth(self.cover > 0.5)
+        return depth(self.amount > 0.5)
 
 
 def distance(mask: np.ndarray) -> np.ndarray:
@@ -181,6 +188,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
     ramp = wide = max(grow * cell, 1.0)
     if paint.on_photo:
         ramp = max(min(ramp, grow * thinnest_stroke(paint.cover) / 2), 1.0)
+        wide = max(min(wide, grow * float(paint.inside.max())), ramp)
     m = ramp_of(far, ramp)
     if told is not None:
         around = ramp_of(np.maximum(far - STRANDS * wide, 0), (1 - STRANDS) * wide)

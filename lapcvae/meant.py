@@ -1,4 +1,4 @@
-"""What of the photo a stroke is meant for, where the photo's structure stays.
+"""What of the photo strokes are meant for: to get another colour, or to go.
 
 Who gives hair another colour paints over the hair, over some of the forehead too, and stops short of the outermost strands.
 The middle of a stroke lies on what is meant, its rims on what happens to be beside it, and what is beside goes on where

@@ -474,6 +474,6 @@ def _paint(level: int, difference: np.ndarray, erased: np.ndarray, cover: np.nda
     cover = np.where(cover > 1e-4, cover, 0).astype(np.float32)
     n = cover.shape[0] >> level
     sharp, difference = (np.where(cover[:, :, None] > 0, part, 0).astype(np.float32) for part in (sharp, difference))
-    change = pyramid.reduce(difference, level)
+    change, opaque = pyramid.reduce(difference, level), np.where(cover > 0, opaque, 0).astype(np.float32)
     cells = erased.reshape(n, 1 << level, n, 1 << level).mean((1, 3))
     return masks.Paint(level, change, np.where(cells > 1e-3, cells, 0).astype(np.float32), cover, opaque, sharp)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import toy
@@ -35,7 +37,7 @@ def disc(radius: float, size: int = SIZE, x: float = 0.5) -> np.ndarray:
 
 
 def goes(b_0: np.ndarray, paint: masks.Paint) -> extent.WhatIsMeant | None:
-    return extent.what_goes(pyramid.gaussians(b_0, LEVELS), paint, 1.0, 1.0)
+    return extent.what_goes(pyramid.gaussians(b_0, LEVELS), paint, 1.0)
 
 
 def test_a_thing_that_ends_with_the_paint_is_to_go_and_what_goes_on_is_not():
@@ -45,6 +47,36 @@ def test_a_thing_that_ends_with_the_paint_is_to_go_and_what_goes_on_is_not():
     # Something new on the skin, on the wall, on both.
     for radius, x in ((0.06, 0.25), (0.05, 0.04), (0.08, 0.1)):
         assert goes(b_0, painted(b_0, disc(radius, x=x), BEARD)) is None
+
+
+def test_a_tint_says_nothing_of_what_is_to_go():
+    b_0 = photo()
+    paint = painted(b_0, disc(0.17), SKIN)
+    assert goes(b_0, dataclasses.replace(paint, opaque=np.zeros_like(paint.opaque))) is None
+    rubbed_out = dataclasses.replace(paint, erased=np.ones_like(paint.erased))
+    assert goes(b_0, rubbed_out) is None
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 1.0])
+def test_thin_paint_is_kept_to_what_it_is_meant_for_as_opaque_paint_is(alpha):
+    b_0 = photo()
+    thick = painted(b_0, disc(0.2), np.float32([0.6, 0.6, 0.6]))
+    thinner = {name: alpha * getattr(thick, name) for name in ("cover", "opaque", "fine", "change")}
+    paint = dataclasses.replace(thick, **thinner)
+    what = extent.what_is_recoloured(pyramid.gaussians(b_0, LEVELS), paint, 1.0, 1.0)
+    ran_over = (disc(0.18) == 0) & (paint.cover > 0)
+    assert what.left[ran_over].min() > 0.9 and what.left[disc(0.12) > 0].max() < 0.05
+
+
+def test_thin_strokes_over_the_photo_do_not_reach_far(engine):
+    size = engine.bundle.size
+    b_0 = np.broadcast_to(SKIN, (size, size, 3)).astype(np.float32)
+    cover = np.zeros((size, size), np.float32)
+    cover[30:33, 10:50] = 1
+    paint = dataclasses.replace(painted(b_0, cover, BEARD), on_photo=True)
+    make = dict(realism=0.5, temperature=1.0, grow=1.0, seed=1, structure=0.8)
+    plan = edit.make_plan(engine, edit.encode(engine, b_0), paint, **make)
+    assert plan.masks.m[31, 20:40].min() == 1 and plan.masks.m[38:, :].max() == 0
 
 
 def test_what_strokes_left_of_a_thing_goes_with_it():
