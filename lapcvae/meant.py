@@ -28,6 +28,8 @@ LEFT, MEANT = 0.22, 0.5
 ONE, TWO = 0.1, 0.2
 # A pixel lies in the middle of a stroke from this share of the largest depth near it on.
 MIDDLE = 0.5
+# Gaps in what is meant that are less than twice this wide, as a share of the side, belong to it.
+GAP = 0.05
 # The guided filter's window (shares of the side) and what it takes for noise (variance, full scale 1).
 WINDOW, NOISE = 1 / 32, 2e-4
 # A share that is as small as this, or as near to 1, is none, or all.
@@ -120,6 +122,9 @@ def _connected(share: np.ndarray, painted: np.ndarray, inside: np.ndarray) -> np
     if not painted.any():
         return share
     share = _reached(share, np.where(middle(painted, inside), share, 0))
+    # A lock in the light has other colours than the hair on both sides of it.
+    gap = max(1, round(GAP * len(share)))
+    share = np.where(painted, -window_max(-window_max(share, gap), gap), share)
     return 1 - _reached(1 - share, np.where(painted, 0, 1 - share))
 
 

@@ -68,6 +68,13 @@ def test_something_else_right_in_the_middle_of_what_is_meant_is_meant_too():
     assert share[62:108].min() > 0.9
 
 
+def test_a_lock_in_the_light_belongs_to_the_hair_on_both_sides_of_it():
+    picture = hair_above_skin()
+    picture[:40, 60:66] = picture[4:36, 59:67] = 0.9 * SKIN
+    share = told(picture, band(6, 50))
+    assert share[10:40, 58:68].min() > 0.9 and share[52:].max() < 0.1
+
+
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_slanting_edge_is_soft(steps):
     row, column = np.mgrid[:SIZE, :SIZE]
