@@ -109,6 +109,8 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
     return replace(
         paint, cover=np.maximum(paint.cover, share), opaque=np.maximum(paint.opaque, share), fine=paint.fine + more,
         change=paint.change + pyramid.reduce(more, paint.level),
+        # M reaches there, and no further.
+        distances=(paint.far * (1 - share)).astype(np.float32),
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Paint:
     invent freely, m x m; `cover`, painted share of each model pixel, S x S; `opaque`, how much of what the photo shows
     there is covered, S x S: 0 for a tint, 1 for flat colour; `fine`: what strokes do to b_0, as sharp as they are,
     S x S x 3, and nothing where `cover` is 0; `on_photo`: painted over the photo itself, so what is next to it is meant to
-    be as it is."""
+    be as it is; `distances`: how far each pixel counts as from the paint, S x S, if that is not what `cover` says."""
 
     level: int
     change: np.ndarray
@@ -48,6 +48,7 @@ class Paint:
     opaque: np.ndarray
     fine: np.ndarray
     on_photo: bool = False
+    distances: np.ndarray | None = None
 
     @property
     def empty(self) -> bool:
@@ -56,7 +57,7 @@ class Paint:
     @cached_property
     def far(self) -> np.ndarray:
         """How far each pixel is from paint, S x S, in pixels."""
-        return distance(self.cover > 0)
+        return distance(self.cover > 0) if self.distances is None else self.distances
 
     @cached_property
     def amount(self) -> np.ndarray:
