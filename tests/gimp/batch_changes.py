@@ -14,7 +14,8 @@ def after(change, painted, style="smooth", **photo_arguments):
     painted = change(image, photo, coarse) or PAINTED
     photo, coarse = (next(x for x in image.get_layers() if x.get_name() == y.get_name()) for y in (photo, coarse))
     before = digest(photo)
-    status, message, group = call(GENERATE, image, [coarse], count=1, seed=3)
+    # With so little realism M says where paint was found, and not also what else there is to go.
+    status, message, group = call(GENERATE, image, [coarse], count=1, seed=3, realism=0.05)
     if status != "SUCCESS":
         image.delete()
         return message
