@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import pyramid
-from .masks import FLAT, THIN, Paint, kept_of, ramp_of, spread
+from .masks import FLAT, Paint, kept_of, ramp_of, spread
 from .meant import meant, middle, sharpened
 from .windows import window_max, window_mean, window_sum
 
@@ -22,6 +22,8 @@ RIM, SOFT = 64, 2
 BEYOND, GOES_ON = (1.0, 2.5), 0.14
 # So far beyond the paint, in cells, goes what is left of it that is painted over. Less than this share of it is nothing.
 ALL_OF_IT, REMAINS = 0.7, 0.05
+# Share of a cell that is painted below which it says nothing of the paint.
+THIN = 0.02
 # What the thinnest paint counts, against the thick of it, for the colour of what is near.
 LEAST_THICK = 1e-3
 

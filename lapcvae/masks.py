@@ -27,8 +27,6 @@ DOUBTED = 0.7
 MARGIN = 4
 # Squared difference of paint from what was shown, all colours, below which it says little of how much paint there is.
 LITTLE = 0.04**2
-# Share of a cell that is painted below which it says nothing of the paint.
-THIN = 0.02
 # As far beyond paint, as a share of how far M reaches there at all, goes all of what the paint is meant for.
 STRANDS = 0.35
 

@@ -46,3 +46,24 @@ def work(tmp_path, toy_model) -> Path:
     Image.fromarray(toy.portrait()).save(tmp_path / "photo.png")
     save_strokes(tmp_path / "strokes.png", 200, 180)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def one_service():
+    """A service with the toy model."""
+    import toy
+
+    from lapcvae.service import Service
+
+    return Service(toy.models())
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """The toy model's engine."""
+    import toy
+
+    from lapcvae.bundle import open_bundle
+    from lapcvae.engine import Engine
+
+    return Engine(open_bundle(toy.models() / toy.NAME), "cpu")

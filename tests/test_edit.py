@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import bundle, edit, masks, noise, pyramid, service
-from lapcvae.engine import Engine
+from lapcvae import edit, masks, noise, pyramid, service
 from lapcvae.host import FileHost, blend, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
@@ -27,16 +26,6 @@ KINDS = {
     "gray alpha": (np.uint16, 2), "alpha": (np.uint8, 4), "float alpha": (np.float32, 4),
 }  # fmt: skip
 EXACT = Settings(count=2, seed=7, temperature=1.0, realism=0.0)
-
-
-@pytest.fixture(scope="module")
-def one_service() -> service.Service:
-    return service.Service(toy.models())
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine(bundle.open_bundle(toy.models() / toy.NAME), "cpu")
 
 
 def photo_of(kind: str = "u1") -> PhotoFile:

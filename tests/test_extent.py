@@ -6,10 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import toy
 
-from lapcvae import bundle, edit, extent, masks, noise, pyramid
-from lapcvae.engine import Engine
+from lapcvae import edit, extent, masks, noise, pyramid
 
 SIZE, LEVELS, LEVEL = 128, 4, 2
 SKIN, BEARD, WALL = np.float32([0.85, 0.62, 0.55]), np.float32([0.2, 0.13, 0.1]), np.float32([0.35, 0.5, 0.6])
@@ -117,11 +115,6 @@ def test_paint_is_taken_away_from_what_it_is_not_meant_for():
     assert kept.cover[ran_over].max() < 0.1 and kept.opaque[ran_over].max() < 0.1
     assert np.allclose(kept.fine[disc(0.12) > 0], paint.fine[disc(0.12) > 0], atol=0.02)
     assert np.abs(kept.change).sum() < 0.9 * np.abs(paint.change).sum()
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine(bundle.open_bundle(toy.models() / toy.NAME), "cpu")
 
 
 def test_every_other_variant_leaves_what_is_beside_a_thing_that_goes_as_it_is(engine):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import bundle, edit, masks, pyramid, service
-from lapcvae.engine import Engine
+from lapcvae import edit, masks, pyramid, service
 from lapcvae.host import FileHost, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
@@ -16,16 +15,6 @@ from lapcvae.protocol.messages import EditRequest, Settings
 
 UPRIGHT = Frame(100, 90, 128)
 EXACT = Settings(count=2, seed=7, temperature=1.0, realism=0.0)
-
-
-@pytest.fixture(scope="module")
-def one_service() -> service.Service:
-    return service.Service(toy.models())
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine(bundle.open_bundle(toy.models() / toy.NAME), "cpu")
 
 
 def photo_of() -> PhotoFile:
