@@ -28,10 +28,20 @@ import numpy as np
 
 from . import noise, pyramid, recolour
 from .engine import Engine, Posterior
-from .extent import WhatIsMeant, covered_cells, kept_to, what_goes, what_is_recoloured, with_remains, with_surroundings
+from .extent import (
+    WhatIsMeant,
+    covered_cells,
+    is_large,
+    kept_to,
+    what_goes,
+    what_is_recoloured,
+    with_remains,
+    with_surroundings,
+)  # fmt: skip
 from .interpret import interpreted
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, opaque_around
 from .protocol.errors import LapcvaeError
+from .strands import Standing, Strokes, what_strokes_are
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
@@ -121,12 +131,14 @@ def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Wanted:
     """What the levels finer than `level` are drawn for: its `picture` and `statistics`. `latents`: by level, the means of
-    those that they start from inside the masks, where what is meant is known in more detail than that."""
+    those that they start from inside the masks, where what is meant is known in more detail than that. `standing`: the
+    strokes that stand as they are."""
 
     level: int
     picture: np.ndarray
     statistics: np.ndarray
     latents: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    standing: Standing | None = None
 
 
 class Readings:
@@ -167,6 +179,10 @@ class Plan:
     anew: np.ndarray = None
     # Per level up to j, how crude what is painted is there, h x w x 1.
     trust: tuple[np.ndarray, ...] = ()
+    # What strokes are of; None: that does not count.
+    strokes: Strokes | None = None
+    # Whether hardly any of what was painted is to be met exactly.
+    free: bool = False
     # Whether an interpreter reads the painting.
     interpreted: bool = False
     # What they are drawn for, by variant.
@@ -209,17 +225,21 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     thing = what_goes(encoded.b, paint, grow) if looked_for else None
     if thing is None:
         return make(paint, make_masks(engine, paint, grow))
-    rim, paint = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
-    narrow = make(kept_to(paint, rim), make_masks(engine, paint, grow, told=rim), free=True)
-    return replace(make(paint, make_masks(engine, paint, grow), free=True), narrow=narrow)
+    rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
+    # Around what is large, what strokes left of it is of what they are; close to a thing it may be anything.
+    drawn = np.maximum(paint.cover, is_large(paint) * whole.cover)
+    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn)
+    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn), narrow=narrow)
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
-               seed: int, structure: float, told: WhatIsMeant | None = None, free: bool = False) -> Plan:  # fmt: skip
-    """`told`: what of the photo gets other colours, and stays what it is otherwise. `free`: hardly any of what was painted
-    is to be met exactly."""
+               seed: int, structure: float, told: WhatIsMeant | None = None,
+               drawn: np.ndarray | None = None) -> Plan:  # fmt: skip
+    """`told`: what of the photo gets other colours, and stays what it is otherwise. `drawn`: what was painted by hand,
+    S x S, if something is to go and hardly any of the paint is to be met exactly."""
     b_j = encoded.b[paint.level]
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
+    free = drawn is not None
     untouched = (paint.change == 0).all(2) & (paint.erased == 0)
     painted_j = np.where(untouched[:, :, None], b_j, painted_j)
     plan = Plan(engine, encoded, paint, masks, painted_j, realism, temperature, seed)
@@ -240,6 +260,9 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     anew = anew[:, :, None].astype(np.float32)
     plan = replace(plan, trust=trust, anew=anew)
     if plan.interpreted:
+        if not structure:
+            by_hand = drawn if free else paint.cover
+            plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, free), free=free)
         ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in WAYS]
         if structure >= MATERIAL:
             # Of the photo's own structure there is one.
@@ -271,16 +294,22 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
     m, opaque = cell_means(plan.masks.m, found.level), opaque_around(paint, found.level, plan.masks.m)
     erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
     # Small strokes, such as a pupil, are hardly there in the cells of level j.
-    painted = b + pyramid.reduce(paint.fine, found.level)
+    flat = painted = b + pyramid.reduce(paint.fine, found.level)
     as_cells = pyramid.enlarge(pyramid.reduce(painted, up), up)
     painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
     if paint.on_photo:
         opaque = opaque * np.float32(max(SEEN_IN_PLACE, plan.realism))
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
+    standing = None
+    if plan.strokes:
+        key, in_photo = (plan.seed, level, round(1000 * looseness)), not plan.free
+        standing = Standing(plan.encoded.b[0], paint, plan.strokes, meant, flat, key, in_photo)
+        meant = standing.on(meant, found.level)
     coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
-    latents = _latents_of(plan, _with_strokes(plan, meant, painted, looseness), level)
-    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents)
+    drawn = _with_strokes(plan, meant, painted, looseness)
+    latents = _latents_of(plan, standing.on(drawn, 0) if standing else drawn, level)
+    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents, standing)
 
 
 def _with_strokes(plan: Plan, meant: np.ndarray, painted: np.ndarray, looseness: float) -> np.ndarray:
@@ -410,6 +439,8 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     for k in range(wanted.level - 1, -1, -1):
         u = pyramid.u(x)
         x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, turn, wanted))
+        if wanted.standing:
+            x = wanted.standing.on(x, k)
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)

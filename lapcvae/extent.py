@@ -18,10 +18,14 @@ from .windows import window_max, window_mean, window_sum
 
 # The rim of a thing that goes with it is as wide as this part of the square; what is kept ends over so many pixels twice.
 RIM, SOFT = 64, 2
-# A thing goes on if it fills so much of what is between these distances from the paint, in cells.
-BEYOND, GOES_ON = (1.0, 2.5), 0.14
-# So far beyond the paint, in cells, goes what is left of it that is painted over. Less than this share of it is nothing.
-ALL_OF_IT, REMAINS = 0.7, 0.05
+# A thing goes on from where it fills so much of what is near, in cells, and between these distances from the paint; it ends
+# with the strokes if that is so along this share of them.
+NEAR, BEYOND, GOES_ON, ENDS = 1.5, (1.0, 2.5), 0.4, 0.72
+# So far beyond the paint, in cells, goes all of what is left of it, and any; so much further if what is painted is large
+# (shares of the square). Less than this share of it is nothing.
+ALL_OF_IT, ANY_OF_IT, FURTHER, LARGE, REMAINS = 0.7, 1.0, 1.0, (0.3, 0.45), 0.05
+# Less than this share of a pixel that belongs to a thing is a part of it.
+PARTLY = 0.7
 # Share of a cell that is painted below which it says nothing of the paint.
 THIN = 0.02
 # What the thinnest paint counts, against the thick of it, for the colour of what is near.
@@ -53,12 +57,20 @@ def what_goes(photo: list[np.ndarray], paint: Paint, grow: float) -> WhatIsMeant
     far = _cells_from(paint, grow)
     reached = far < BEYOND[1]
     told = meant(photo, paint.amount, paint.inside, reached)
-    beyond = pyramid.block_mean((reached & (far > BEYOND[0])).astype(np.float32), len(far) // len(told))
-    if (told * beyond).sum() >= GOES_ON * beyond.sum():
+    if _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level)) < ENDS:
         return None
     thing = WhatIsMeant(sharpened(told, photo[0], reached).astype(np.float32), _opaque(paint, reached))
     # Neither a tint nor rubbing out says what is to go.
     return thing if (thing.counts * thing.share * paint.amount).max() > REMAINS else None
+
+
+def _share_that_ends(told: np.ndarray, far: np.ndarray, cell: float) -> float:
+    """Along how much of where paint ends the thing ends, too. `told`: how far each pixel belongs to it, `far`: how many
+    cells it is from the paint; `cell`: how many pixels that is."""
+    beyond, near = ((far > BEYOND[0]) & (far < BEYOND[1])).astype(np.float32), round(NEAR * cell)
+    filled = window_sum(told * beyond, near) / np.maximum(window_sum(beyond, near), LEAST_THICK)
+    ends = (far > 0) & (far < BEYOND[0])
+    return float((filled[ends] < GOES_ON).mean()) if ends.any() else 0.0
 
 
 def _cells_from(paint: Paint, grow: float) -> np.ndarray:
@@ -96,24 +108,41 @@ def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
 def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow: float) -> Paint:
     """Paint also over what strokes left of the thing that they cover: close beside them, in their colours."""
     cell = 1 << paint.level
-    inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT, 0)
-    near = np.where(paint.amount > 0.5, np.clip(1 - inside, 0, 1), ramp_of(beside, BEYOND[0] - ALL_OF_IT))
-    share = thing.counts * thing.share * near
+    further = FURTHER * is_large(paint)
+    inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT - further, 0)
+    near = np.where(paint.amount > 0.5, np.clip(2 - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
+    # Around what is large no rim of it may be left.
+    share = thing.counts * window_max(thing.share, round(further)) * near
     share = np.where(share > REMAINS, share, 0)
     if not share.any():
         return paint
-    # The colours of the thick of the paint near by; thin paint left some of it, too.
-    thick, painted = np.clip(inside, 0, 1) ** 2 + LEAST_THICK, photo[0] + paint.fine
-    around = [window_sum(window_sum(v, cell), cell) for v in (thick, *(thick * painted[:, :, c] for c in range(3)))]
-    all_of_it = (np.stack(around[1:], 2) / around[0][:, :, None] - photo[0]).astype(np.float32)
+    # In the colours of the thick of the paint near by; thin paint left some of it, too.
+    painted = photo[0] + paint.fine
+    to = _mean_near(painted, np.clip(inside, 0, 1) ** 2 + LEAST_THICK, cell + round(further * cell))
+    all_of_it = to - photo[0]
     there = (paint.fine * all_of_it).sum(2) / np.maximum(np.square(all_of_it).sum(2), FLAT)
-    more = (share * np.clip(1 - there, 0, 1))[:, :, None] * all_of_it
+    # A pixel at the edge has a part of the thing's colour, and that part alone goes.
+    whole = ramp_of(1 - share, 1 - PARTLY)[:, :, None]
+    was = whole * photo[0] + (1 - whole) * _mean_near(photo[0], share**8 + LEAST_THICK, cell)
+    more = (share * np.clip(1 - there, 0, 1))[:, :, None] * (to - was)
+    more = (np.clip(painted + more, 0, 1) - painted).astype(np.float32)
     return replace(
         paint, cover=np.maximum(paint.cover, share), opaque=np.maximum(paint.opaque, share), fine=paint.fine + more,
         change=paint.change + pyramid.reduce(more, paint.level),
         # M reaches there, and no further.
         distances=(paint.far * (1 - share)).astype(np.float32),
     )  # fmt: skip
+
+
+def is_large(paint: Paint) -> float:
+    """In 0..1: whether so much is painted that a hand goes around what is beside it with room to spare."""
+    return float(np.clip(((paint.amount > 0.5).mean() - LARGE[0]) / (LARGE[1] - LARGE[0]), 0, 1))
+
+
+def _mean_near(colours: np.ndarray, weight: np.ndarray, radius: int) -> np.ndarray:
+    """The mean around each pixel, S x S x C."""
+    near = [window_sum(window_sum(v, radius), radius) for v in (weight, *(weight * c for c in np.moveaxis(colours, 2, 0)))]
+    return np.stack(near[1:], 2) / near[0][:, :, None]
 
 
 def covered_cells(paint: Paint) -> np.ndarray:

@@ -121,11 +121,11 @@ def _connected(share: np.ndarray, painted: np.ndarray, inside: np.ndarray) -> np
     """As much of it as hangs together with the middles of strokes, without holes in what is painted; all n x n."""
     if not painted.any():
         return share
-    share = _reached(share, np.where(middle(painted, inside), share, 0))
+    share = reached(share, np.where(middle(painted, inside), share, 0))
     # A lock in the light has other colours than the hair on both sides of it.
     gap = max(1, round(GAP * len(share)))
     share = np.where(painted, -window_max(-window_max(share, gap), gap), share)
-    return 1 - _reached(1 - share, np.where(painted, 0, 1 - share))
+    return 1 - reached(1 - share, np.where(painted, 0, 1 - share))
 
 
 def middle(painted: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -136,7 +136,7 @@ def middle(painted: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return painted & (inside >= MIDDLE * window_max(inside, radius))
 
 
-def _reached(within: np.ndarray, found: np.ndarray) -> np.ndarray:
+def reached(within: np.ndarray, found: np.ndarray) -> np.ndarray:
     """`found`, spread over `within` as far as that hangs together (grey-scale reconstruction), n x n."""
     while True:
         more = np.maximum(found, np.minimum(within, window_max(found, 1)))
