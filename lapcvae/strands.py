@@ -95,12 +95,13 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, free:
         return None
     fine, locks = _structure(b, level, deeper)
     colours = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1), level)
-    alike = np.exp(_squares(colours[painted], b[level][bare]) / (-2 * ALIKE**2))
+    some = _some(bare)
+    alike = _alike(colours[painted], b[level][some])
     count = alike.sum(1)
-    of_photo = _rises(count / bare.sum(), NEW)
+    of_photo = _rises(count / some.sum(), NEW)
     # Of most of what looks like it: edges with something else stand out more.
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
-    own_fine, own_locks = (np.exp(mean @ np.log(v[bare] + LEAST_FINE)) for v in (fine, locks))
+    own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
     hair = of_photo * _rises(own_fine, ROUGH)
     sure = np.maximum(1 - of_photo, hair)
     stands = np.maximum(sure, of_photo * (1 - _rises(own_fine, FLAT)))
@@ -115,15 +116,16 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, free:
     planes = _spread(planes, painted)
     planes[:, :, 2] *= window_max(thick, THIN)
     beside = np.zeros((CELLS, CELLS), np.float32)
-    of_thick = alike[thick[painted] > 0.5]
-    if len(of_thick):
-        beside[bare] = np.minimum(2 * of_thick.max(0), 1) * _rises(fine[bare], ROUGH)
+    of_hair = colours[_some((thick > 0.5) & painted)]
+    if len(of_hair):
+        beside[bare] = np.minimum(2 * _alike(of_hair, b[level][bare]).max(0), 1) * _rises(fine[bare], ROUGH)
         beside = reached(beside, _opened(beside, BESIDE))
     # Across what is neither, between paint and hair.
     rooted = reached(np.maximum(window_max(beside, 2), window_max(thick, THIN)), beside)
-    fields = pyramid.enlarge(np.dstack([planes, rooted, beside]).astype(np.float32), level)
-    stands, sure, strands, fine, locks, rooted, beside = np.clip(np.moveaxis(fields, 2, 0), 0, 1)
-    return Strokes(stands, sure, strands, rooted, fine, locks, _directions(b[0], paint, beside, block))
+    along = _directions(b[0], paint, beside) if thick.any() else np.zeros((CELLS, CELLS, 2), np.float32)
+    fields = pyramid.enlarge(np.dstack([planes, rooted]).astype(np.float32), level)
+    stands, sure, strands, fine, locks, rooted = np.clip(np.moveaxis(fields, 2, 0), 0, 1)
+    return Strokes(stands, sure, strands, rooted, fine, locks, along.repeat(block, 0).repeat(block, 1))
 
 
 def combed(b_0: np.ndarray, paint: Paint, strokes: Strokes, key: tuple, in_photo: bool) -> np.ndarray:
@@ -163,14 +165,17 @@ def _structure(b: list[np.ndarray], level: int, deeper: int) -> list[np.ndarray]
     return found
 
 
-def _directions(b_0: np.ndarray, paint: Paint, beside: np.ndarray, block: int) -> np.ndarray:
-    """Unit vectors along strokes, S x S x 2: along their outline, but for where they touch hair, and as that hair lies."""
-    outline = _tensor(window_mean(np.maximum(paint.cover * paint.opaque, beside), block // 2))
-    hair = _unit(_tensor(window_mean(b_0.mean(2), block // 2))) * beside
-    around = sum(np.stack([_blurred(v, block << i) for v in outline]) / (1 << i) for i in range(WINDOWS))
-    around = _unit(around)
+def _directions(b_0: np.ndarray, paint: Paint, beside: np.ndarray) -> np.ndarray:
+    """Unit vectors along strokes, CELLS x CELLS x 2: along their outline, but where they touch hair, and as that lies."""
+    block = len(b_0) // CELLS
+    hair_beside = beside.repeat(block, 0).repeat(block, 1)
+    outline = _tensor(window_mean(np.maximum(paint.cover * paint.opaque, hair_beside), block // 2))
+    hair = _tensor(window_mean(b_0.mean(2), block // 2))
+    outline, hair = (np.stack([pyramid.block_mean(v.astype(np.float32), block) for v in t]) for t in (outline, hair))
+    hair = _unit(hair) * beside
+    around = _unit(sum(np.stack([_blurred(v, 1 << i) for v in outline]) / (1 << i) for i in range(WINDOWS)))
     for i in range(1, WINDOWS):
-        around += np.stack([_blurred(v, block << i) for v in hair]) * (HAIR_BESIDE / i)
+        around += np.stack([_blurred(v, 1 << i) for v in hair]) * (HAIR_BESIDE / i)
     across = np.arctan2(2 * around[1], around[0] - around[2]) / 2
     return np.stack([-np.sin(across), np.cos(across)], 2)
 
@@ -237,6 +242,14 @@ def _rises(values: np.ndarray, between: tuple[float, float]) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared distances of all pairs."""
-    return np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T, 0)
+def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How alike colours are (N x C and M x C), N x M in 0..1."""
+    squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T
+    return np.exp(squares * np.float32(-0.5 / ALIKE**2))
+
+
+def _some(cells: np.ndarray) -> np.ndarray:
+    """Every fourth of them, n x n bool; all if there are few."""
+    some = np.zeros_like(cells)
+    some[::2, ::2] = cells[::2, ::2]
+    return some if some.any() else cells

@@ -105,6 +105,25 @@ def test_soft_edges_of_strokes_leave_nothing_either():
     assert after < 0.7 * before
 
 
+def test_a_wall_that_is_painted_goes_up_to_what_stands_before_it():
+    b_0 = photo()
+    head = np.hypot(*(np.mgrid[:SIZE, :SIZE] / SIZE - 0.5)) < 0.2
+    b_0 = np.where(head[:, :, None], BEARD, WALL + 0.3 * (b_0 - WALL)).astype(np.float32)
+    distance = np.hypot(*(np.mgrid[:SIZE, :SIZE] / SIZE - 0.5))
+    blue = np.float32([0.1, 0.2, 0.7])
+    # With a rim of one cell and a half.
+    paint = painted(b_0, (distance > 0.2 + 1.5 * (1 << LEVEL + 1) / SIZE).astype(np.float32), blue, LEVEL + 1)
+    assert extent.is_large(paint) == 1
+    what = goes(b_0, paint)
+    more = extent.with_remains(paint, pyramid.gaussians(b_0, LEVELS), what, 1.0)
+    now = b_0 + more.fine
+    assert np.abs(now - blue)[distance > 0.23].mean() < 0.02
+    assert np.abs(now - b_0)[distance < 0.18].max() < 0.02
+    # Less of it is not so sure.
+    small = painted(b_0, (np.abs(distance - 0.3) < 0.03).astype(np.float32), blue, LEVEL + 1)
+    assert extent.is_large(small) == 0
+
+
 def test_paint_is_taken_away_from_what_it_is_not_meant_for():
     b_0 = photo()
     paint = painted(b_0, disc(0.2), np.float32([0.6, 0.6, 0.6]))
