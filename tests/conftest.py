@@ -1,5 +1,6 @@
 """For all tests: threads as in the command line and the worker, and nothing of the user's own is read or written."""
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +13,19 @@ from lapcvae import threads  # noqa: E402
 
 # Before numpy is imported.
 threads.one_each()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Several workers (`-n 2`): one has all tests of a GIMP, or of a file; so what they share is made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            gimp = re.search(r"gimp-3\.\d", nodeid)
+            return gimp[0] if gimp else nodeid.split("::")[0]
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -94,9 +94,10 @@ class GimpRunner:
             PROJECT: "/mnt/project", HERE: "/mnt/tests", plug_ins: "/mnt/plug-ins", profile: "/mnt/profile",
             self.worker: "/mnt/worker", self.folder: "/mnt/run",
         }  # fmt: skip
+        # As of an installed plug-in, its modules are compiled once and not at each call, but not into the checkout.
         inside = {
             "GIMP3_DIRECTORY": "/mnt/profile", "LAPCVAE_HOME": "/mnt/project", "LAPCVAE_STATE": "/mnt/run/state",
-            "LAPCVAE_PYTHON": "/mnt/worker/bin/python", "PYTHONDONTWRITEBYTECODE": "1",
+            "LAPCVAE_PYTHON": "/mnt/worker/bin/python", "PYTHONPYCACHEPREFIX": "/mnt/run/compiled",
         }  # fmt: skip
         if models := os.environ.get("LAPCVAE_MODELS"):
             binds[Path(models)] = inside["LAPCVAE_MODELS"] = "/mnt/models"

@@ -24,8 +24,8 @@ packed=$cache/$suite-$key.tar.zst
 [ "$(id -u)" = 0 ] || cannot "a root with GIMP can only be made by root"
 command -v apt-get > /dev/null || cannot "not a Debian system (no apt-get)"
 mkdir -p "$cache"
-# One at a time: two test runs must not build the same root.
-exec 9> "$cache/lock"
+# Two test runs must not build the same root; both roots may be built at the same time.
+exec 9> "$cache/lock-$suite"
 flock 9
 [ -f "$dir/.lapcvae-root-$key" ] && exit 0
 
@@ -33,8 +33,11 @@ needed=()
 command -v mmdebstrap > /dev/null || needed+=(mmdebstrap)
 command -v zstd > /dev/null || needed+=(zstd)
 if [ ! -f "$packed" ] && [ ${#needed[@]} -gt 0 ]; then
-  { apt-get update && apt-get install -y --no-install-recommends "${needed[@]}"; } > "$cache/install.log" 2>&1 ||
-    cannot "could not install ${needed[*]} (see $cache/install.log)"
+  {
+    flock 8
+    { apt-get update && apt-get install -y --no-install-recommends "${needed[@]}"; } > "$cache/install.log" 2>&1 ||
+      cannot "could not install ${needed[*]} (see $cache/install.log)"
+  } 8> "$cache/lock"
 fi
 
 if [ ! -f "$packed" ]; then
