@@ -35,8 +35,11 @@ PAINTED, BARE = 0.5, 0.02
 THIN, READ, BESIDE = 1, 2, 2
 # What is read differs, full scale 1, by the first number times what is missing to the second from what was painted.
 READ_AS = (0.08, 1.5)
-# How much strands and locks stand out in strokes, against most of the hair that they are of.
-FINE, LOCKS = 1.1, 0.55
+# How much strands and locks stand out in strokes, against most of the hair that they are of, and at most: short hair is all
+# edge.
+FINE, LOCKS, MOST = 1.1, 0.55, (0.2, 0.25)
+# What is darker has no strands to be seen, and may be a lens.
+BLACK = (0.07, 0.1)
 # Noise is smeared to three times its length so often: strands, locks.
 FINE_LENGTH, LOCK_LENGTH = 3, 4
 # The outline is seen in so many windows, each twice as large and counting half as much; the hair beside counts so much more.
@@ -107,6 +110,8 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, free:
     stands = np.maximum(sure, of_photo * (1 - _rises(own_fine, FLAT)))
     if not stands.any():
         return None
+    hair = hair * _rises(colours[painted].mean(1), BLACK)
+    own_fine, own_locks = np.minimum(own_fine, MOST[0]), np.minimum(own_locks, MOST[1])
     planes = np.zeros((CELLS, CELLS, 5), np.float32)
     planes[painted] = np.stack([stands, sure, hair, own_fine, own_locks], 1)
     thick = _opened(planes[:, :, 2], THIN)
