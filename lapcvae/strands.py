@@ -52,8 +52,8 @@ TIP, RAGGED, SOFT, INSIDE = 0.42, 0.3, 0.3, 0.93
 @dataclass(frozen=True)
 class Strokes:
     """What strokes are of, S x S each in 0..1: `stands`, how far of what has no shading that would have to be found: a new
-    colour, a wall's, or hair; `sure`, how far they are thick ones of a new colour or of hair; `strands`, of hair; `rooted`,
-    whether these begin in some. `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out.
+    colour, a wall's, or hair; `sure`, how far they are thick ones; `strands`, how far of hair; `rooted`, whether these
+    begin in some. `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out.
     `along`: the direction that it lies in, S x S x 2 (x, y)."""
 
     stands: np.ndarray
@@ -106,18 +106,17 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, free:
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
     own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
     hair = of_photo * _rises(own_fine, ROUGH)
-    sure = np.maximum(1 - of_photo, hair)
-    stands = np.maximum(sure, of_photo * (1 - _rises(own_fine, FLAT)))
+    stands = np.maximum(1 - of_photo * _rises(own_fine, FLAT), hair)
     if not stands.any():
         return None
     hair = hair * _rises(colours[painted].mean(1), BLACK)
     own_fine, own_locks = np.minimum(own_fine, MOST[0]), np.minimum(own_locks, MOST[1])
     planes = np.zeros((CELLS, CELLS, 5), np.float32)
-    planes[painted] = np.stack([stands, sure, hair, own_fine, own_locks], 1)
+    planes[painted] = np.stack([stands, stands, hair, own_fine, own_locks], 1)
     thick = _opened(planes[:, :, 2], THIN)
-    planes[:, :, 1] = _opened(planes[:, :, 1], READ if free else THIN)
+    planes[:, :, 1] = _opened(planes[:, :, 0], READ if free else THIN)
     if free:
-        planes[:, :, 0] = _opened(planes[:, :, 0], READ)
+        planes[:, :, 0] = planes[:, :, 1]
     planes = _spread(planes, painted)
     planes[:, :, 2] *= window_max(thick, THIN)
     beside = np.zeros((CELLS, CELLS), np.float32)
