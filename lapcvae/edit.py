@@ -42,7 +42,7 @@ from .extent import (
 from .interpret import interpreted
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, opaque_around
 from .protocol.errors import LapcvaeError
-from .strands import Standing, Strokes, what_strokes_are
+from .strands import Drawn, Strokes, what_strokes_are
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
@@ -132,14 +132,14 @@ def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Wanted:
     """What the levels finer than `level` are drawn for: its `picture` and `statistics`. `latents`: by level, the means of
-    those that they start from inside the masks, where what is meant is known in more detail than that. `standing`: the
-    strokes that stand as they are."""
+    those that they start from inside the masks, where what is meant is known in more detail than that. `strokes`: how
+    they look in it."""
 
     level: int
     picture: np.ndarray
     statistics: np.ndarray
     latents: dict[int, list[np.ndarray]] = field(default_factory=dict)
-    standing: Standing | None = None
+    strokes: Drawn | None = None
 
 
 class Readings:
@@ -182,8 +182,6 @@ class Plan:
     trust: tuple[np.ndarray, ...] = ()
     # What strokes are of; None: that does not count.
     strokes: Strokes | None = None
-    # Whether hardly any of what was painted is to be met exactly.
-    free: bool = False
     # Whether an interpreter reads the painting.
     interpreted: bool = False
     # What they are drawn for, by variant.
@@ -262,8 +260,8 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     plan = replace(plan, trust=trust, anew=anew)
     if plan.interpreted:
         if not structure:
-            by_hand = drawn if free else paint.cover
-            plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, free), free=free)
+            by_hand, sure = (drawn, is_large(paint)) if free else (paint.cover, None)
+            plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, sure))
         ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in WAYS]
         if structure >= MATERIAL:
             # Of the photo's own structure there is one.
@@ -302,15 +300,14 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
     if paint.on_photo:
         opaque = opaque * np.float32(max(SEEN_IN_PLACE, plan.realism))
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
-    standing = None
+    strokes = None
     if plan.strokes:
-        key, in_photo = (plan.seed, level, round(1000 * looseness)), not plan.free
-        standing = Standing(plan.encoded.b[0], paint, plan.strokes, meant, flat, key, in_photo)
-        meant = standing.on(meant, found.level)
+        strokes = Drawn(plan.encoded.b, paint, plan.strokes, meant, flat, m, (plan.seed, level, round(1000 * looseness)))
+        meant = strokes.meant(meant, found.level)
     coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
     drawn = _with_strokes(plan, meant, painted, looseness)
-    latents = _latents_of(plan, standing.on(drawn, 0) if standing else drawn, level)
-    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents, standing)
+    latents = _latents_of(plan, strokes.on(drawn, 0) if strokes else drawn, level)
+    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents, strokes)
 
 
 def _with_strokes(plan: Plan, meant: np.ndarray, painted: np.ndarray, looseness: float) -> np.ndarray:
@@ -440,8 +437,8 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     for k in range(wanted.level - 1, -1, -1):
         u = pyramid.u(x)
         x = _sample_level(plan, k, eps[k], u, statistics, *_latents(plan, k, turn, wanted))
-        if wanted.standing:
-            x = wanted.standing.on(x, k)
+        if wanted.strokes:
+            x = wanted.strokes.on(x, k)
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)

@@ -110,7 +110,7 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
     cell = 1 << paint.level
     further = FURTHER * is_large(paint)
     inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT - further, 0)
-    near = np.where(paint.amount > 0.5, np.clip(2 - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
+    near = np.where(paint.amount > 0.5, np.clip(1 + further - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
     # Around what is large no rim of it may be left.
     share = thing.counts * window_max(thing.share, round(further)) * near
     share = np.where(share > REMAINS, share, 0)

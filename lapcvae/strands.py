@@ -1,9 +1,9 @@
 """What strokes are of: a colour that the photo has nowhere, such as that of glasses, or something that it has, such as hair.
 
-A flat stroke in the colour of hair is meant to be hair, and hair is not flat. The photo says how its hair looks: how much
-strands and locks stand out. The strokes say how it lies, together with the hair that they touch. Noise that is smeared along
-that direction (line integral convolution, Cabral and Leedom 1993) is strands and locks, and where a stroke that begins in
-hair ends in the photo, its tips are of different length.
+New colours stand as they were painted: there is nothing to find out. What is read as hair has the shape that was read, and
+is as flat as the stroke. The photo says how its hair looks: how much strands and locks stand out; strokes say how it lies,
+together with the hair that they touch. Noise that is smeared along that direction (line integral convolution, Cabral and
+Leedom 1993) is strands and locks.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ COARSE, CELLS = 16, 64
 ALIKE = 0.05
 # Share of what is not painted that has a stroke's colour: up to the first it is a new one, from the second on the photo's.
 NEW = (0.002, 0.006)
-# What is finer than a cell, as a share of its brightness: a wall has less than the first number and skin more than the
-# second, skin less than the third and hair more than the fourth.
-FLAT, ROUGH = (0.008, 0.013), (0.04, 0.07)
+# What is finer than a cell, as a share of its brightness: skin has less than the first number, hair more than the second.
+ROUGH = (0.04, 0.07)
 # Keeps black from dividing, and what has nothing fine from having no logarithm.
 LEAST_LIGHT, LEAST_FINE = 0.05, 1e-3
 # Shares of a cell: what is painted has more paint, what is bare has less.
@@ -37,57 +36,36 @@ THIN, READ, BESIDE = 1, 2, 2
 READ_AS = (0.08, 1.5)
 # How much strands and locks stand out in strokes, against most of the hair that they are of, and at most: short hair is all
 # edge.
-FINE, LOCKS, MOST = 1.1, 0.55, (0.2, 0.25)
-# What is darker has no strands to be seen, and may be a lens.
-BLACK = (0.07, 0.1)
+FINE, LOCKS, MOST = 0.6, 0.4, (0.15, 0.2)
+# What is darker has no strands to be seen, and may be a lens, black hair or not.
+BLACK = (0.06, 0.08)
 # Noise is smeared to three times its length so often: strands, locks.
 FINE_LENGTH, LOCK_LENGTH = 3, 4
 # The outline is seen in so many windows, each twice as large and counting half as much; the hair beside counts so much more.
 WINDOWS, HAIR_BESIDE = 4, 0.5
-# Tips end where so much of what is around along the strand is painted, give or take; over which share; and all is hair where
-# nearly all of it is.
-TIP, RAGGED, SOFT, INSIDE = 0.42, 0.3, 0.3, 0.93
+# What is read differs by so much, full scale 1, from the photo where all of it is new.
+CHANGED = 0.1
 
 
 @dataclass(frozen=True)
 class Strokes:
-    """What strokes are of, S x S each in 0..1: `stands`, how far of what has no shading that would have to be found: a new
-    colour, a wall's, or hair; `sure`, how far they are thick ones; `strands`, how far of hair; `rooted`, whether these
-    begin in some. `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out.
-    `along`: the direction that it lies in, S x S x 2 (x, y)."""
+    """What strokes are of. `stands`, S x S in 0..1, how far of what has no shading that would have to be found: a new
+    colour; `thick`, the same of thick ones alone. `hair`: the colours of those of hair, N x 3, if there are any; `fine`,
+    `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the direction that it lies
+    in, CELLS x CELLS x 2 (x, y)."""
 
     stands: np.ndarray
-    sure: np.ndarray
-    strands: np.ndarray
-    rooted: np.ndarray
-    fine: np.ndarray
-    locks: np.ndarray
+    thick: np.ndarray
+    hair: np.ndarray
+    fine: float
+    locks: float
     along: np.ndarray
 
 
-class Standing:
-    """Strokes that stand as they are: where they are surely of something, and where they are read as they were painted.
-
-    `meant`: what was read, `painted`: the photo with the strokes, n x n x 3 each; others as for `combed`.
-    """
-
-    def __init__(self, b_0: np.ndarray, paint: Paint, strokes: Strokes, meant: np.ndarray, painted: np.ndarray, key: tuple,
-                 in_photo: bool):  # fmt: skip
-        levels = (len(b_0) // COARSE).bit_length() - 1
-        as_read = window_mean(np.clip(READ_AS[1] - np.abs(meant - painted).max(2) / READ_AS[0], 0, 1), 1)
-        as_read = as_read.astype(np.float32).repeat(len(b_0) // len(meant), 0).repeat(len(b_0) // len(meant), 1)
-        share = np.maximum(strokes.stands * as_read, strokes.sure)[:, :, None].astype(np.float32)
-        self._share = pyramid.gaussians(share, levels)
-        self._picture = pyramid.gaussians(combed(b_0, paint, strokes, key, in_photo), levels)
-
-    def on(self, x: np.ndarray, k: int) -> np.ndarray:
-        """Level k of a picture, with these strokes on it."""
-        return (x + self._share[k] * (self._picture[k] - x)).astype(np.float32)
-
-
-def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, free: bool) -> Strokes | None:
-    """`b`: the photo's b_0 .. b_K; `drawn`: what was painted by hand, S x S in 0..1; `free`: small strokes are to be read.
-    None: they are of nothing that is known, or the model is too small."""
+def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray,
+                     sure: float | None = None) -> Strokes | None:  # fmt: skip
+    """`b`: the photo's b_0 .. b_K; `drawn`: what was painted by hand, S x S in 0..1; `sure`: if strokes are free to be read,
+    how sure it is that thick ones stand all the same. None: they are of nothing that is known, or the model is too small."""
     level, deeper = ((n // m).bit_length() - 1 for n, m in ((len(b[0]), CELLS), (CELLS, COARSE)))
     if level < 1 or level + deeper >= len(b):
         return None
@@ -105,58 +83,80 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, free:
     # Of most of what looks like it: edges with something else stand out more.
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
     own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
-    hair = of_photo * _rises(own_fine, ROUGH)
-    stands = np.maximum(1 - of_photo * _rises(own_fine, FLAT), hair)
-    if not stands.any():
+    hair, stands = np.zeros((2, CELLS, CELLS), np.float32)
+    of_photo = of_photo * _rises(colours[painted].mean(1), BLACK)
+    hair[painted] = of_photo * _rises(own_fine, ROUGH)
+    stands[painted] = 1 - of_photo
+    thick_ones = _opened(stands, THIN) if sure is None else sure * _opened(stands, READ)
+    # Thin strokes are lines.
+    thick = _opened(hair, THIN) > 0.5
+    if not (stands.any() or thick.any()):
         return None
-    hair = hair * _rises(colours[painted].mean(1), BLACK)
-    own_fine, own_locks = np.minimum(own_fine, MOST[0]), np.minimum(own_locks, MOST[1])
-    planes = np.zeros((CELLS, CELLS, 5), np.float32)
-    planes[painted] = np.stack([stands, stands, hair, own_fine, own_locks], 1)
-    thick = _opened(planes[:, :, 2], THIN)
-    planes[:, :, 1] = _opened(planes[:, :, 0], READ if free else THIN)
-    if free:
-        planes[:, :, 0] = planes[:, :, 1]
-    planes = _spread(planes, painted)
-    planes[:, :, 2] *= window_max(thick, THIN)
+    near = np.maximum(_blurred(painted, 1), LEAST_FINE)
+    stands, thick_ones = (
+        np.clip(pyramid.enlarge((_blurred(v, 1) / near)[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
+        for v in (stands if sure is None else thick_ones, thick_ones)
+    )
+    if not thick.any():
+        return Strokes(stands, thick_ones, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
+    of_hair = colours[_some(thick)]
+    own_fine, own_locks = (min(float(np.median(v[thick[painted]])), most) for v, most in zip((own_fine, own_locks), MOST))
     beside = np.zeros((CELLS, CELLS), np.float32)
-    of_hair = colours[_some((thick > 0.5) & painted)]
-    if len(of_hair):
-        beside[bare] = np.minimum(2 * _alike(of_hair, b[level][bare]).max(0), 1) * _rises(fine[bare], ROUGH)
-        beside = reached(beside, _opened(beside, BESIDE))
-    # Across what is neither, between paint and hair.
-    rooted = reached(np.maximum(window_max(beside, 2), window_max(thick, THIN)), beside)
-    along = _directions(b[0], paint, beside) if thick.any() else np.zeros((CELLS, CELLS, 2), np.float32)
-    fields = pyramid.enlarge(np.dstack([planes, rooted]).astype(np.float32), level)
-    stands, sure, strands, fine, locks, rooted = np.clip(np.moveaxis(fields, 2, 0), 0, 1)
-    return Strokes(stands, sure, strands, rooted, fine, locks, along.repeat(block, 0).repeat(block, 1))
+    beside[bare] = _of(of_hair, b[level][bare]) * _rises(fine[bare], ROUGH)
+    beside = reached(beside, _opened(beside, BESIDE))
+    return Strokes(stands, thick_ones, of_hair, own_fine, own_locks, _directions(b[0], paint, beside))
 
 
-def combed(b_0: np.ndarray, paint: Paint, strokes: Strokes, key: tuple, in_photo: bool) -> np.ndarray:
-    """The photo with strokes on it, S x S x 3, with strands and locks where they are of hair. `key`: of the noise;
-    `in_photo`: what is beneath them may show at their edges."""
-    picture = np.clip(b_0 + paint.fine, 0, 1).astype(np.float32)
-    if not strokes.strands.any():
-        return picture
-    window = _around(strokes.strands > 0, 3**FINE_LENGTH)
-    along, strands, colour = strokes.along[window], strokes.strands[window], picture[window]
-    cover = (paint.cover * paint.opaque)[window]
-    radius = max(1, len(b_0) // CELLS)
-    thin, wide = (noise.gaussian(strands.shape, "strands", i, *key) for i in range(2))
+class Drawn:
+    """How strokes look in what is drawn: those that stand, and strands in what was read as hair.
+
+    `b`: the photo's b_0 .. b_K; `meant`: what was read, `painted`: the photo with the strokes, n x n x 3 each; `m`: the mask
+    M, n x n; `key`: of the noise.
+    """
+
+    def __init__(self, b: list[np.ndarray], paint: Paint, strokes: Strokes, meant: np.ndarray, painted: np.ndarray,
+                 m: np.ndarray, key: tuple):  # fmt: skip
+        K, up = len(b) - 1, len(b[0]) // len(meant)
+        as_read = window_mean(np.clip(READ_AS[1] - np.abs(meant - painted).max(2) / READ_AS[0], 0, 1), 1)
+        share = np.maximum(strokes.stands * as_read.repeat(up, 0).repeat(up, 1), strokes.thick)
+        self._share = pyramid.gaussians(share[:, :, None].astype(np.float32), K)
+        self._picture = pyramid.gaussians(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), K)
+        self._strands: list[np.ndarray] = []
+        if len(strokes.hair):
+            photo = b[up.bit_length() - 1]
+            hair = m * _of(strokes.hair, meant.reshape(-1, 3)).reshape(m.shape)
+            hair = hair * np.clip(np.abs(meant - photo).max(2) / CHANGED, 0, 1)
+            self._strands = pyramid.gaussians(_strands(hair, strokes, up, key), K)
+
+    def meant(self, x: np.ndarray, k: int) -> np.ndarray:
+        """Level k of what was read, with strokes and locks."""
+        return np.clip(self._standing(x, k) * (self._strands[k] if self._strands else 1), 0, 1).astype(np.float32)
+
+    def on(self, x: np.ndarray, k: int) -> np.ndarray:
+        """Level k of a sample whose coarser level has them, with what is finer of them."""
+        if self._strands:
+            x = x * (self._strands[k] / pyramid.enlarge(self._strands[k + 1], 1))
+        return self._standing(x, k).astype(np.float32)
+
+    def _standing(self, x: np.ndarray, k: int) -> np.ndarray:
+        return x + self._share[k] * (self._picture[k] - x)
+
+
+def _strands(hair: np.ndarray, strokes: Strokes, up: int, key: tuple) -> np.ndarray:
+    """How much brighter it is, S x S x 1, 1 where there is no `hair` (n x n in 0..1, S = n `up`)."""
+    size = len(hair) * up
+    made = np.ones((size, size, 1), np.float32)
+    hair = np.clip(pyramid.enlarge(hair[:, :, None].astype(np.float32), up.bit_length() - 1)[:, :, 0], 0, 1)
+    if hair.max() < BARE:
+        return made
+    window = _around(hair > BARE, 3**FINE_LENGTH)
+    along = strokes.along.repeat(size // CELLS, 0).repeat(size // CELLS, 1)[window]
+    thin, wide = (noise.gaussian(along.shape[:2], "strands", i, *key) for i in range(2))
     thin = _of_one(_smeared(thin + 2 * window_mean(thin, 1), along, FINE_LENGTH))
-    wide = _of_one(_smeared(_blurred(wide, radius), along, LOCK_LENGTH))
-    if in_photo:
-        soft, bare = _blurred(cover, max(1, radius // 2)), b_0[window]
-        tips = _tips(_smeared(window_mean(cover, 1), along, FINE_LENGTH), thin + wide)
-        now = soft + strokes.rooted[window] * (tips - soft)
-        weight = np.square(cover)
-        thick = np.stack([_blurred(weight * colour[:, :, c], radius) for c in range(3)], 2)
-        thick /= np.maximum(_blurred(weight, radius), 1e-6)[:, :, None]
-        colour = colour + strands[:, :, None] * (bare + now[:, :, None] * (thick - bare) - colour)
-        cover = cover + strands * (now - cover)
-    light = FINE * strokes.fine[window] * thin + LOCKS * strokes.locks[window] * wide
-    picture[window] = np.clip(colour * np.exp(cover * strands * light)[:, :, None], 0, 1)
-    return picture
+    wide = _of_one(_smeared(_blurred(wide, max(1, size // CELLS)), along, LOCK_LENGTH))
+    light = FINE * strokes.fine * thin + LOCKS * strokes.locks * wide
+    made[window] = np.exp(hair[window] * light)[:, :, None]
+    return made
 
 
 def _structure(b: list[np.ndarray], level: int, deeper: int) -> list[np.ndarray]:
@@ -207,19 +207,6 @@ def _smeared(values: np.ndarray, along: np.ndarray, times: int) -> np.ndarray:
     return values
 
 
-def _tips(left: np.ndarray, uneven: np.ndarray) -> np.ndarray:
-    """How much hair there is, H x W in 0..1, where this share of what is around along the strand is painted."""
-    ends = TIP + RAGGED * np.clip(uneven / 3, -1, 1)
-    tips = np.clip((left - ends) / SOFT + 0.5, 0, 1)
-    return window_mean(np.maximum(tips, (left - INSIDE) / (1 - INSIDE)), 1)
-
-
-def _spread(planes: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """n x n x D `where` they are known (bool), and near that the mean of those around."""
-    weight = np.maximum(_blurred(where, 1), 1e-3)
-    return np.stack([_blurred(np.where(where, plane, 0), 1) / weight for plane in np.moveaxis(planes, 2, 0)], 2)
-
-
 def _blurred(values: np.ndarray, radius: int) -> np.ndarray:
     return window_mean(window_mean(values, radius), radius)
 
@@ -250,6 +237,11 @@ def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How alike colours are (N x C and M x C), N x M in 0..1."""
     squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T
     return np.exp(squares * np.float32(-0.5 / ALIKE**2))
+
+
+def _of(colours: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """How far pixels (M x C) have one of some colours (N x C), M in 0..1."""
+    return np.minimum(2 * _alike(colours, pixels).max(0), 1)
 
 
 def _some(cells: np.ndarray) -> np.ndarray:
