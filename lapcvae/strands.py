@@ -27,8 +27,8 @@ NEW = (0.002, 0.006)
 ROUGH = (0.04, 0.07)
 # Keeps black from dividing, and what has nothing fine from having no logarithm.
 LEAST_LIGHT, LEAST_FINE = 0.05, 1e-3
-# Shares of a cell: what is painted has more paint, what is bare has less.
-PAINTED, BARE = 0.5, 0.02
+# Shares of a cell: what is painted, or wholly so, has more paint, what is bare has less.
+PAINTED, WHOLE, BARE = 0.5, 0.95, 0.02
 # Strokes are thin up to twice this, in cells, and of those that are free to be read up to twice that; hair beside goes on if
 # it is thicker than that.
 THIN, READ, BESIDE = 1, 2, 2
@@ -70,12 +70,16 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray,
     if level < 1 or level + deeper >= len(b):
         return None
     block = 1 << level
-    painted = pyramid.block_mean(paint.cover * paint.opaque * np.minimum(drawn, 1) * kept_of(paint, 1), block) > PAINTED
+    covered = pyramid.block_mean(paint.cover * paint.opaque * np.minimum(drawn, 1) * kept_of(paint, 1), block)
+    # Cells at the edge of a stroke are of its colour and another one.
+    whole = covered > WHOLE
+    painted = whole | ((covered > PAINTED) & (window_max(whole.astype(np.float32), 1) == 0))
     bare = window_max(pyramid.block_mean(paint.cover, block), 1) < BARE
     if not painted.any() or not bare.any():
         return None
     fine, locks = _structure(b, level, deeper)
-    colours = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1), level)
+    colours = np.moveaxis(np.clip(b[0] + paint.fine, 0, 1), 2, 0)
+    colours = np.stack([pyramid.block_mean(c, block) for c in colours], 2)
     some = _some(bare)
     alike = _alike(colours[painted], b[level][some])
     count = alike.sum(1)
@@ -87,24 +91,25 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray,
     of_photo = of_photo * _rises(colours[painted].mean(1), BLACK)
     hair[painted] = of_photo * _rises(own_fine, ROUGH)
     stands[painted] = 1 - of_photo
-    thick_ones = _opened(stands, THIN) if sure is None else sure * _opened(stands, READ)
+    hair, stands = ((covered > PAINTED) * np.where(painted, v, window_max(v, 1)) for v in (hair, stands))
+    thick = _opened(stands, THIN) if sure is None else sure * _opened(stands, READ)
     # Thin strokes are lines.
-    thick = _opened(hair, THIN) > 0.5
-    if not (stands.any() or thick.any()):
+    thick_hair = (_opened(hair, THIN) > 0.5) & painted
+    if not (stands.any() or thick_hair.any()):
         return None
-    near = np.maximum(_blurred(painted, 1), LEAST_FINE)
-    stands, thick_ones = (
+    near = np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
+    stands, thick = (
         np.clip(pyramid.enlarge((_blurred(v, 1) / near)[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
-        for v in (stands if sure is None else thick_ones, thick_ones)
+        for v in (stands if sure is None else thick, thick)
     )
-    if not thick.any():
-        return Strokes(stands, thick_ones, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
-    of_hair = colours[_some(thick)]
-    own_fine, own_locks = (min(float(np.median(v[thick[painted]])), most) for v, most in zip((own_fine, own_locks), MOST))
+    if not thick_hair.any():
+        return Strokes(stands, thick, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
+    of_hair = colours[_some(thick_hair)]
+    own_fine, own_locks = (min(float(np.median(v[thick_hair[painted]])), most) for v, most in zip((own_fine, own_locks), MOST))
     beside = np.zeros((CELLS, CELLS), np.float32)
     beside[bare] = _of(of_hair, b[level][bare]) * _rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
-    return Strokes(stands, thick_ones, of_hair, own_fine, own_locks, _directions(b[0], paint, beside))
+    return Strokes(stands, thick, of_hair, own_fine, own_locks, _directions(b[0], paint, beside))
 
 
 class Drawn:
