@@ -7,8 +7,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
    Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). The
-   finer levels are drawn for that, or for a coarser level of it, and start from its latents. Glasses, walls and hair stand
-   as they were painted, hair with strands (`lapcvae.strands`): only the rest is drawn. Without one, and where many
+   finer levels are drawn for that, or for a coarser level of it, and start from its latents. Strokes in new colours
+   stand as they were painted, and hair gets strands (`lapcvae.strands`). Without one, and where many
    cells were painted, level j is drawn once more for its own coarser level, from the posterior of what is painted, mixed
    with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;

@@ -105,7 +105,8 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray,
     if not thick_hair.any():
         return Strokes(stands, thick, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
     of_hair = colours[_some(thick_hair)]
-    own_fine, own_locks = (min(float(np.median(v[thick_hair[painted]])), most) for v, most in zip((own_fine, own_locks), MOST))
+    of_thick = thick_hair[painted]
+    own_fine, own_locks = (min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
     beside = np.zeros((CELLS, CELLS), np.float32)
     beside[bare] = _of(of_hair, b[level][bare]) * _rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
