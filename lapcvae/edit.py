@@ -7,8 +7,8 @@ Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcva
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
    Paint is crude, and `realism` makes it a face: the interpreter says what picture is meant (`lapcvae.interpret`). The
-   finer levels are drawn for that, or for a coarser level of it, and start from its latents. Strokes in new colours
-   stand as they were painted, and hair gets strands (`lapcvae.strands`). Without one, and where many
+   finer levels are drawn for that, or for a coarser level of it, and start from its latents. A new wall stands as
+   it was painted, and hair gets strands (`lapcvae.strands`). Without one, and where many
    cells were painted, level j is drawn once more for its own coarser level, from the posterior of what is painted, mixed
    with the prior; at the coarsest level by its denoising VAE.
 3. Each finer level: `z = prior + T_k sigma eps` inside S (T_k: `noise.level_temperature`), the photo's posterior outside;
@@ -260,8 +260,8 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     plan = replace(plan, trust=trust, anew=anew)
     if plan.interpreted:
         if not structure:
-            by_hand, sure = (drawn, is_large(paint)) if free else (paint.cover, None)
-            plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, sure))
+            by_hand = drawn if free else paint.cover
+            plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, is_large(paint), free))
         ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in WAYS]
         if structure >= MATERIAL:
             # Of the photo's own structure there is one.
@@ -293,7 +293,7 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
     m, opaque = cell_means(plan.masks.m, found.level), opaque_around(paint, found.level, plan.masks.m)
     erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
     # Small strokes, such as a pupil, are hardly there in the cells of level j.
-    flat = painted = b + pyramid.reduce(paint.fine, found.level)
+    painted = b + pyramid.reduce(paint.fine, found.level)
     as_cells = pyramid.enlarge(pyramid.reduce(painted, up), up)
     painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
     painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
@@ -302,7 +302,7 @@ def _read(plan: Plan, looseness: float, level: int) -> Wanted:
     meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
     strokes = None
     if plan.strokes:
-        strokes = Drawn(plan.encoded.b, paint, plan.strokes, meant, flat, m, (plan.seed, level, round(1000 * looseness)))
+        strokes = Drawn(plan.encoded.b, paint, plan.strokes, meant, m, (plan.seed, level, round(1000 * looseness)))
         meant = strokes.meant(meant, found.level)
     coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
     drawn = _with_strokes(plan, meant, painted, looseness)

@@ -1,7 +1,7 @@
-"""What strokes are of: a colour that the photo has nowhere, such as that of glasses, or something that it has, such as hair.
+"""What strokes are of: a new wall, in a colour that the photo has nowhere, or something that the photo has, such as hair.
 
-New colours stand as they were painted: there is nothing to find out. What is read as hair has the shape that was read, and
-is as flat as the stroke. The photo says how its hair looks: how much strands and locks stand out; strokes say how it lies,
+A wall stands as it was painted: there is nothing to find out. What is read as hair has the shape that was read, and is as
+flat as the stroke. The photo says how its hair looks: how much strands and locks stand out; strokes say how it lies,
 together with the hair that they touch. Noise that is smeared along that direction (line integral convolution, Cabral and
 Leedom 1993) is strands and locks.
 """
@@ -29,15 +29,15 @@ ROUGH = (0.04, 0.07)
 LEAST_LIGHT, LEAST_FINE = 0.05, 1e-3
 # Shares of a cell: what is painted, or wholly so, has more paint, what is bare has less.
 PAINTED, WHOLE, BARE = 0.5, 0.95, 0.02
-# Strokes are thin up to twice this, in cells, and of those that are free to be read up to twice that; hair beside goes on if
-# it is thicker than that.
-THIN, READ, BESIDE = 1, 2, 2
-# What is read differs, full scale 1, by the first number times what is missing to the second from what was painted.
-READ_AS = (0.08, 1.5)
+# Strokes of hair are thin up to twice this, in cells, and what could be a wall up to twice that; hair beside goes on if it
+# is thicker than that.
+THIN, SMALL, BESIDE = 1, 2, 2
 # How much strands and locks stand out in strokes, against most of the hair that they are of, and at most: short hair is all
 # edge.
 FINE, LOCKS, MOST = 0.6, 0.4, (0.15, 0.2)
-# What is darker has no strands to be seen, and may be a lens, black hair or not.
+# As much of that is left where something is to go: there the levels draw more of it themselves.
+GOES = 0.5
+# What is darker has no strands to be seen, and may be a lens.
 BLACK = (0.06, 0.08)
 # Noise is smeared to three times its length so often: strands, locks.
 FINE_LENGTH, LOCK_LENGTH = 3, 4
@@ -49,23 +49,20 @@ CHANGED = 0.1
 
 @dataclass(frozen=True)
 class Strokes:
-    """What strokes are of. `stands`, S x S in 0..1, how far of what has no shading that would have to be found: a new
-    colour; `thick`, the same of thick ones alone. `hair`: the colours of those of hair, N x 3, if there are any; `fine`,
-    `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the direction that it lies
-    in, CELLS x CELLS x 2 (x, y)."""
+    """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3, if
+    there are any; `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the
+    direction that it lies in, CELLS x CELLS x 2 (x, y)."""
 
     stands: np.ndarray
-    thick: np.ndarray
     hair: np.ndarray
     fine: float
     locks: float
     along: np.ndarray
 
 
-def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray,
-                     sure: float | None = None) -> Strokes | None:  # fmt: skip
-    """`b`: the photo's b_0 .. b_K; `drawn`: what was painted by hand, S x S in 0..1; `sure`: if strokes are free to be read,
-    how sure it is that thick ones stand all the same. None: they are of nothing that is known, or the model is too small."""
+def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, wall: float, goes: bool) -> Strokes | None:
+    """`b`: the photo's b_0 .. b_K; `drawn`: what was painted by hand, S x S in 0..1; `wall`: how sure it is that new colours
+    are one; `goes`: something is to go. None: they are of nothing that is known, or the model is too small."""
     level, deeper = ((n // m).bit_length() - 1 for n, m in ((len(b[0]), CELLS), (CELLS, COARSE)))
     if level < 1 or level + deeper >= len(b):
         return None
@@ -88,44 +85,35 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray,
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
     own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
     hair, stands = np.zeros((2, CELLS, CELLS), np.float32)
-    of_photo = of_photo * _rises(colours[painted].mean(1), BLACK)
-    hair[painted] = of_photo * _rises(own_fine, ROUGH)
-    stands[painted] = 1 - of_photo
+    hair[painted] = of_photo * _rises(own_fine, ROUGH) * _rises(colours[painted].mean(1), BLACK)
+    stands[painted] = wall * (1 - of_photo)
     hair, stands = ((covered > PAINTED) * np.where(painted, v, window_max(v, 1)) for v in (hair, stands))
-    thick = _opened(stands, THIN) if sure is None else sure * _opened(stands, READ)
-    # Thin strokes are lines.
-    thick_hair = (_opened(hair, THIN) > 0.5) & painted
-    if not (stands.any() or thick_hair.any()):
+    stands = _opened(stands, SMALL)
+    of_hair = (_opened(hair, THIN) > 0.5) & painted
+    if not (stands.any() or of_hair.any()):
         return None
-    near = np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
-    stands, thick = (
-        np.clip(pyramid.enlarge((_blurred(v, 1) / near)[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
-        for v in (stands if sure is None else thick, thick)
-    )
-    if not thick_hair.any():
-        return Strokes(stands, thick, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
-    of_hair = colours[_some(thick_hair)]
-    of_thick = thick_hair[painted]
-    own_fine, own_locks = (min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
+    stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
+    stands = np.clip(pyramid.enlarge(stands[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
+    if not of_hair.any():
+        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
+    of_thick, share = of_hair[painted], GOES if goes else 1.0
+    own_fine, own_locks = (share * min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
+    hair = colours[_some(of_hair)]
     beside = np.zeros((CELLS, CELLS), np.float32)
-    beside[bare] = _of(of_hair, b[level][bare]) * _rises(fine[bare], ROUGH)
+    beside[bare] = _of(hair, b[level][bare]) * _rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
-    return Strokes(stands, thick, of_hair, own_fine, own_locks, _directions(b[0], paint, beside))
+    return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside))
 
 
 class Drawn:
-    """How strokes look in what is drawn: those that stand, and strands in what was read as hair.
+    """How strokes look in what is drawn: a wall that stands, and strands in what was read as hair.
 
-    `b`: the photo's b_0 .. b_K; `meant`: what was read, `painted`: the photo with the strokes, n x n x 3 each; `m`: the mask
-    M, n x n; `key`: of the noise.
+    `b`: the photo's b_0 .. b_K; `meant`: what was read, n x n x 3; `m`: the mask M, n x n; `key`: of the noise.
     """
 
-    def __init__(self, b: list[np.ndarray], paint: Paint, strokes: Strokes, meant: np.ndarray, painted: np.ndarray,
-                 m: np.ndarray, key: tuple):  # fmt: skip
+    def __init__(self, b: list[np.ndarray], paint: Paint, strokes: Strokes, meant: np.ndarray, m: np.ndarray, key: tuple):
         K, up = len(b) - 1, len(b[0]) // len(meant)
-        as_read = window_mean(np.clip(READ_AS[1] - np.abs(meant - painted).max(2) / READ_AS[0], 0, 1), 1)
-        share = np.maximum(strokes.stands * as_read.repeat(up, 0).repeat(up, 1), strokes.thick)
-        self._share = pyramid.gaussians(share[:, :, None].astype(np.float32), K)
+        self._stands = pyramid.gaussians(strokes.stands[:, :, None], K)
         self._picture = pyramid.gaussians(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), K)
         self._strands: list[np.ndarray] = []
         if len(strokes.hair):
@@ -145,7 +133,7 @@ class Drawn:
         return self._standing(x, k).astype(np.float32)
 
     def _standing(self, x: np.ndarray, k: int) -> np.ndarray:
-        return x + self._share[k] * (self._picture[k] - x)
+        return x + self._stands[k] * (self._picture[k] - x)
 
 
 def _strands(hair: np.ndarray, strokes: Strokes, up: int, key: tuple) -> np.ndarray:
