@@ -112,7 +112,8 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
     inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT - further, 0)
     near = np.where(paint.amount > 0.5, np.clip(1 + further - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
     # Around what is large no rim of it may be left.
-    share = thing.counts * window_max(thing.share, round(further)) * near
+    of_pixel = window_max(thing.share, round(further))
+    share = thing.counts * of_pixel * near
     share = np.where(share > REMAINS, share, 0)
     if not share.any():
         return paint
@@ -122,8 +123,8 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
     all_of_it = to - photo[0]
     there = (paint.fine * all_of_it).sum(2) / np.maximum(np.square(all_of_it).sum(2), FLAT)
     # A pixel at the edge has a part of the thing's colour, and that part alone goes.
-    whole = ramp_of(1 - share, 1 - PARTLY)[:, :, None]
-    was = whole * photo[0] + (1 - whole) * _mean_near(photo[0], share**8 + LEAST_THICK, cell)
+    whole = ramp_of(1 - of_pixel, 1 - PARTLY)[:, :, None]
+    was = whole * photo[0] + (1 - whole) * _mean_near(photo[0], of_pixel**8 + LEAST_THICK, cell)
     more = (share * np.clip(1 - there, 0, 1))[:, :, None] * (to - was)
     more = (np.clip(painted + more, 0, 1) - painted).astype(np.float32)
     return replace(
