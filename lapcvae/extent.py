@@ -111,8 +111,8 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
     further = FURTHER * is_large(paint)
     inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT - further, 0)
     near = np.where(paint.amount > 0.5, np.clip(1 + further - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
-    # Around what is large no rim of it may be left.
-    of_pixel = window_max(thing.share, round(further))
+    # Around what is large no rim of it may be left: a pixel next to it has some of it, too.
+    of_pixel = (thing.share + window_max(thing.share, round(further))) / 2
     share = thing.counts * of_pixel * near
     share = np.where(share > REMAINS, share, 0)
     if not share.any():
