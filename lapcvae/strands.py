@@ -29,8 +29,8 @@ ROUGH = (0.04, 0.07)
 LEAST_LIGHT, LEAST_FINE = 0.05, 1e-3
 # Shares of a cell: what is painted, or wholly so, has more paint, what is bare has less.
 PAINTED, WHOLE, BARE = 0.5, 0.95, 0.02
-# Strokes of hair are thin up to twice this, in cells, and what could be a wall up to twice that; hair beside goes on if it
-# is thicker than that.
+# Strokes of hair are thin up to twice this, in cells; where something is to go, and of a wall, up to twice that; hair beside
+# goes on if it is thicker than that.
 THIN, SMALL, BESIDE = 1, 2, 2
 # How much strands and locks stand out in strokes, against most of the hair that they are of, and at most: short hair is all
 # edge.
@@ -89,7 +89,8 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, wall:
     stands[painted] = wall * (1 - of_photo)
     hair, stands = ((covered > PAINTED) * np.where(painted, v, window_max(v, 1)) for v in (hair, stands))
     stands = _opened(stands, SMALL)
-    of_hair = (_opened(hair, THIN) > 0.5) & painted
+    # Where glasses go, eyes and brows are painted.
+    of_hair = (_opened(hair, SMALL if goes else THIN) > 0.5) & painted
     if not (stands.any() or of_hair.any()):
         return None
     stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)

@@ -62,6 +62,8 @@ def test_thick_strokes_in_the_colour_of_hair_are_hair_and_lie_along_it():
     assert np.abs(along[:, 1]).min() > 0.95
     less = told_of(LOCK, HAIR, goes=True)[2]
     assert less.fine == strands.GOES * told.fine and less.locks == strands.GOES * told.locks
+    brow = bar(0.4, 0.5, 0.4, 0.46)
+    assert len(told_of(brow, HAIR)[2].hair) and told_of(brow, HAIR, goes=True)[2] is None
     _, _, told = told_of(LINE, HAIR)
     assert told is None or not len(told.hair)
 
