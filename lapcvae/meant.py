@@ -64,12 +64,12 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
     cells, result = cells.reshape(-1, 3), wanted.astype(np.float32)
     if not (covered > 0.5).any() or not free.any():
         return result
-    around = free * np.exp(-_squares(at, at[covered > 0.5]).min(1) / (2 * AROUND**2))
+    around = free * np.exp(-squares(at, at[covered > 0.5]).min(1) / (2 * AROUND**2))
     weights = np.stack([under / under.sum(), around / around.sum()], 1).astype(np.float32)
 
     def ratio(colours: np.ndarray) -> np.ndarray:
         """How much more usual each is under the middles of strokes than around."""
-        usual = np.exp(_squares(colours, cells) * np.float32(-0.5 / ALIKE**2)) @ weights + UNKNOWN
+        usual = np.exp(squares(colours, cells) * np.float32(-0.5 / ALIKE**2)) @ weights + UNKNOWN
         return usual[:, 0] / usual[:, 1]
 
     middles = under > 1e-3 * under.max()
@@ -79,7 +79,7 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
     best = min(SURE, found[order][np.searchsorted(reached, BEST * reached[-1])])
 
     def told(ratios: np.ndarray) -> np.ndarray:
-        return _smooth((np.minimum(ratios, SURE) / best - LEFT) / (MEANT - LEFT))
+        return smooth((np.minimum(ratios, SURE) / best - LEFT) / (MEANT - LEFT))
 
     here = told(found)
     kept, left = (
@@ -87,18 +87,19 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
     )
     # If hardly any of it is under the paint, what is around tells how different it is.
     left = left if (weight * (1 - here)).sum() > 0.02 * weight.sum() else weights[:, 1] @ cells
-    two = _smooth((float(np.sqrt(np.square(kept - left).mean())) - ONE) / (TWO - ONE))
+    two = smooth((float(np.sqrt(np.square(kept - left).mean())) - ONE) / (TWO - ONE))
     result[wanted] = 1 - two * (1 - told(ratio(colours[wanted])))
     return result
 
 
-def _smooth(t):
+def smooth(t):
+    """From 0 at 0 and below to 1 at 1 and above, level at both."""
     t = np.clip(t, 0, 1)
     return t * t * (3 - 2 * t)
 
 
-def _squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared distances of all pairs."""
+def squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Squared distances of all pairs of N x C and M x C, N x M."""
     a, b = a.astype(np.float32), b.astype(np.float32)
     return np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T, 0)
 

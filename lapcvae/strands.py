@@ -14,7 +14,7 @@ import numpy as np
 
 from . import noise, pyramid
 from .masks import Paint, kept_of
-from .meant import reached
+from .meant import reached, smooth, squares
 from .windows import window_max, window_mean
 
 # Colours are told apart in so many cells a side; locks are what is finer than these, and coarser than those.
@@ -114,8 +114,10 @@ class Drawn:
 
     def __init__(self, b: list[np.ndarray], paint: Paint, strokes: Strokes, meant: np.ndarray, m: np.ndarray, key: tuple):
         K, up = len(b) - 1, len(b[0]) // len(meant)
-        self._stands = pyramid.gaussians(strokes.stands[:, :, None], K)
-        self._picture = pyramid.gaussians(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), K)
+        self._stands: list[np.ndarray] = []
+        if strokes.stands.any():
+            self._stands = pyramid.gaussians(strokes.stands[:, :, None], K)
+            self._picture = pyramid.gaussians(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), K)
         self._strands: list[np.ndarray] = []
         if len(strokes.hair):
             photo = b[up.bit_length() - 1]
@@ -134,7 +136,7 @@ class Drawn:
         return self._standing(x, k).astype(np.float32)
 
     def _standing(self, x: np.ndarray, k: int) -> np.ndarray:
-        return x + self._stands[k] * (self._picture[k] - x)
+        return x + self._stands[k] * (self._picture[k] - x) if self._stands else x
 
 
 def _strands(hair: np.ndarray, strokes: Strokes, up: int, key: tuple) -> np.ndarray:
@@ -224,14 +226,12 @@ def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
 
 def _rises(values: np.ndarray, between: tuple[float, float]) -> np.ndarray:
     """Smoothly from 0 at the first number to 1 at the second."""
-    t = np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)
-    return t * t * (3 - 2 * t)
+    return smooth((values - between[0]) / (between[1] - between[0]))
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """How alike colours are (N x C and M x C), N x M in 0..1."""
-    squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T
-    return np.exp(squares * np.float32(-0.5 / ALIKE**2))
+    return np.exp(squares(a, b) * np.float32(-0.5 / ALIKE**2))
 
 
 def _of(colours: np.ndarray, pixels: np.ndarray) -> np.ndarray:
