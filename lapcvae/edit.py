@@ -2,7 +2,7 @@
 
 Pictures are S x S x 3 float32, sRGB in [0, 1]; levels and latents as in `lapcvae.pyramid` and `lapcvae.graphs`.
 
-1. The photo is encoded once: b_k and the posterior of every level (`EncodedPhoto`).
+1. The photo is encoded once: b_k and the posterior of every level (`lapcvae.encoding`).
 2. The painted level j: `x_j = b_j + D(painted - shown)`, less what only b_j shows of that which opaque paint covers (what
    is painted on is `u(b_j)`, blurrier than b_j, and the rest would stay as a ghost). D, and not the mean over a cell: that
    is what the coarse image of a photo with this paint in it is, and a sample can be made to agree with it without ringing.
@@ -28,6 +28,7 @@ from functools import partial
 import numpy as np
 
 from . import noise, pyramid, recolour
+from .encoding import EncodedPhoto
 from .engine import Engine, Posterior
 from .extent import (
     WhatIsMeant,
@@ -69,43 +70,6 @@ GOLDEN = 0.618034
 MATERIAL = 0.5
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
-
-
-@dataclass(frozen=True)
-class EncodedPhoto:
-    """b_0 .. b_K of the photo's square and q_k at every level, u taken from the photo itself."""
-
-    b: list[np.ndarray]
-    posteriors: list[list[Posterior]]
-
-
-def encode(engine: Engine, b_0: np.ndarray) -> EncodedPhoto:
-    """K + 1 encoder runs; `b_0` is S x S x 3."""
-    K = engine.bundle.K
-    b = pyramid.gaussians(np.ascontiguousarray(b_0, np.float32), K)
-    posteriors = [engine.encode(k, b[k], pyramid.u(b[k + 1]) if k < K else None) for k in range(K + 1)]
-    return EncodedPhoto(b, posteriors)
-
-
-def reconstruct(engine: Engine, encoded: EncodedPhoto, temperature: float = 0.0, key: tuple = (0,)) -> np.ndarray:
-    """The photo from its latents alone, whole chain; used to judge a model and by the tests.
-
-    Only `posteriors` are used: with another photo's b in `encoded` the result is the same.
-    """
-    x = statistics = u = None
-    for k in range(engine.bundle.K, -1, -1):
-        level = engine.bundle.levels[k]
-        posterior = encoded.posteriors[k]
-        z = [q.mu + temperature * np.exp(q.log_sigma) * noise.gaussian(q.mu.shape, *key, k, i)
-             for i, q in enumerate(posterior)]  # fmt: skip
-        nothing = [np.zeros_like(q.mu) for q in posterior]
-        off = [np.zeros((1, 1, *q.mu.shape[2:]), np.float32) for q in posterior]
-        x = engine.decode(k, z, off, nothing, 0.0, u, statistics)
-        if k:
-            statistics = engine.encode(k, x, u)[-1].statistics
-            u = pyramid.u(x)
-        assert x.shape[0] == level.size
-    return x
 
 
 def _part(latents: np.ndarray, window: tuple[slice, slice], size: int) -> np.ndarray:

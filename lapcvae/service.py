@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bundle, compose, edit, fit, masks, pyramid
+from . import bundle, compose, edit, encoding, fit, masks, pyramid
 from .canvas import Canvas
 from .compose import checked, from_array, to_array
 from .engine import CPU, Engine
@@ -80,7 +80,7 @@ class Service:
         self.threads = threads or cores
         self._engines: dict[tuple[Path, str], Engine] = {}
         self._finders: dict[Path, tuple[bundle.Bundle, Finder]] = {}
-        self._encoded: OrderedDict[tuple[str, str], edit.EncodedPhoto] = OrderedDict()
+        self._encoded: OrderedDict[tuple[str, str], encoding.EncodedPhoto] = OrderedDict()
         self._lock = threading.Lock()
         self.photos_encoded = 0
 
@@ -204,10 +204,10 @@ class Service:
         }  # fmt: skip
         return Done(facts, cancelled=made < s.count)
 
-    def _encode(self, engine: Engine, b_0: np.ndarray) -> edit.EncodedPhoto:
+    def _encode(self, engine: Engine, b_0: np.ndarray) -> encoding.EncodedPhoto:
         key = engine.bundle.hash, hashlib.sha256(b_0.tobytes()).hexdigest()
         if key not in self._encoded:
-            self._encoded[key] = edit.encode(engine, b_0)
+            self._encoded[key] = encoding.encode(engine, b_0)
             self.photos_encoded += 1
             while len(self._encoded) > MOST_ENCODED:
                 self._encoded.popitem(last=False)
@@ -323,7 +323,7 @@ def show(b_j: np.ndarray, j: int, style: str, frame: Frame, box: Box, size: int)
     return np.clip(np.dstack([shown, alpha]), 0, 1)
 
 
-def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: edit.EncodedPhoto) -> masks.Paint:
+def read_paint(engine: Engine, host: Host, request: EditRequest, encoded: encoding.EncodedPhoto) -> masks.Paint:
     """What was painted, as changes of cells of the painted level."""
     box = request.frame.bounds()
     rgba = checked(host.pixels("painting", box), box, 4)
@@ -349,7 +349,7 @@ def _read_strokes(engine: Engine, request: EditRequest, rgba: np.ndarray, box: B
 
 
 def _read_coarse(
-    engine: Engine, host: Host, request: EditRequest, rgba: np.ndarray, box: Box, encoded: edit.EncodedPhoto
+    engine: Engine, host: Host, request: EditRequest, rgba: np.ndarray, box: Box, encoded: encoding.EncodedPhoto
 ) -> masks.Paint:
     """What differs from the coarse picture that was shown; made transparent means "invent freely here"."""
     size, frame, painting = engine.bundle.size, request.frame, request.painting

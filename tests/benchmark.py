@@ -32,7 +32,7 @@ threads.one_each()
 
 import numpy as np  # noqa: E402
 
-from lapcvae import demo, edit, service  # noqa: E402
+from lapcvae import demo, edit, encoding, service  # noqa: E402
 from lapcvae.host import FileHost, photo_on_the_wire  # noqa: E402
 from lapcvae.painting import StrokesOverPhoto  # noqa: E402
 from lapcvae.photo import Colours, PhotoFile  # noqa: E402
@@ -231,7 +231,7 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
     engine = served.engine("", "cpu")
     host = FileHost(scene.photo, Colours(scene.photo), scene.painting)
     request = scene.request(level)
-    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, request.frame))
+    encoded = encoding.encode(engine, service.photo_square(engine, host, request.photo, request.frame))
     paint = service.read_paint(engine, host, request, encoded)
 
     def work():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import edit, masks, noise, pyramid, service
+from lapcvae import edit, encoding, masks, noise, pyramid, service
 from lapcvae.host import FileHost, blend, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
@@ -160,7 +160,7 @@ def test_blend_keeps_the_bits_of_floats():
 @pytest.mark.parametrize("level", [1, 2])
 def test_a_sample_agrees_with_the_painted_level(engine, level):
     b_0 = (toy.portrait(64, 64) / 255).astype(np.float32)
-    encoded = edit.encode(engine, b_0)
+    encoded = encoding.encode(engine, b_0)
     cover = np.zeros((64, 64), np.float32)
     cover[16:40, 24:56] = 1
     fine = np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15)
@@ -177,7 +177,7 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
 
 def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0) -> edit.Plan:
     """A patch over the middle of the portrait."""
-    encoded = edit.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
+    encoded = encoding.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
     cover = np.zeros((64, 64), np.float32)
     cover[16:48, 16:48] = 1
     fine = np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15)
@@ -289,11 +289,11 @@ def test_with_all_of_the_photos_structure_nothing_is_drawn(one_service):
 
 def test_a_reconstruction_comes_from_latents_alone(engine):
     b_0 = (toy.portrait(64, 64) / 255).astype(np.float32)
-    encoded = edit.encode(engine, b_0)
+    encoded = encoding.encode(engine, b_0)
     replaced = dataclasses.replace(encoded, b=[np.full_like(b, 0.5) for b in encoded.b])
-    assert edit.reconstruct(engine, encoded).tobytes() == edit.reconstruct(engine, replaced).tobytes()
-    other = edit.encode(engine, np.ascontiguousarray(b_0[::-1]))
-    assert np.abs(edit.reconstruct(engine, other) - edit.reconstruct(engine, encoded)).max() > 1e-4
+    assert encoding.reconstruct(engine, encoded).tobytes() == encoding.reconstruct(engine, replaced).tobytes()
+    other = encoding.encode(engine, np.ascontiguousarray(b_0[::-1]))
+    assert np.abs(encoding.reconstruct(engine, other) - encoding.reconstruct(engine, encoded)).max() > 1e-4
 
 
 def test_a_photo_is_encoded_once():

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lapcvae import edit, extent, masks, noise, pyramid
+from lapcvae import edit, encoding, extent, masks, noise, pyramid
 
 SIZE, LEVELS, LEVEL = 128, 4, 2
 SKIN, BEARD, WALL = np.float32([0.85, 0.62, 0.55]), np.float32([0.2, 0.13, 0.1]), np.float32([0.35, 0.5, 0.6])
@@ -73,7 +73,7 @@ def test_thin_strokes_over_the_photo_do_not_reach_far(engine):
     cover[30:33, 10:50] = 1
     paint = dataclasses.replace(painted(b_0, cover, BEARD), on_photo=True)
     make = dict(realism=0.5, temperature=1.0, grow=1.0, seed=1, structure=0.8)
-    plan = edit.make_plan(engine, edit.encode(engine, b_0), paint, **make)
+    plan = edit.make_plan(engine, encoding.encode(engine, b_0), paint, **make)
     assert plan.masks.m[31, 20:40].min() == 1 and plan.masks.m[38:, :].max() == 0
 
 
@@ -139,7 +139,7 @@ def test_paint_is_taken_away_from_what_it_is_not_meant_for():
 def test_every_other_variant_leaves_what_is_beside_a_thing_that_goes_as_it_is(engine):
     size = engine.bundle.size
     b_0 = photo(size)
-    encoded = edit.encode(engine, b_0)
+    encoded = encoding.encode(engine, b_0)
     # Carelessly, with corners.
     y, x = np.mgrid[:size, :size] / size
     cover = ((np.abs(y - 0.5) < 0.26) & (np.abs(x - 0.5) < 0.26)).astype(np.float32)

@@ -11,7 +11,7 @@ import pytest
 import toy
 from test_edit import EXACT, photo_of, strokes
 
-from lapcvae import bundle, edit, masks, pyramid, service
+from lapcvae import bundle, edit, encoding, masks, pyramid, service
 from lapcvae.engine import Engine
 from lapcvae.host import FileHost, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto
@@ -112,7 +112,7 @@ def test_a_coarse_layer_serves_another_model_of_the_family(served, made_with, us
 def test_only_the_part_that_counts_is_decoded_and_gives_the_same(larger):
     size, K = larger.bundle.size, larger.bundle.K
     photo = np.random.default_rng(0).random((size, size, 3), dtype=np.float32)
-    encoded = edit.encode(larger, pyramid.enlarge(pyramid.reduce(photo, 1), 1))
+    encoded = encoding.encode(larger, pyramid.enlarge(pyramid.reduce(photo, 1), 1))
     cover = np.zeros((size, size), np.float32)
     cover[100:116, 40:56] = 1
     fine = 0.2 * np.repeat(cover[:, :, None], 3, axis=2)

@@ -12,7 +12,7 @@ import pytest
 import toy
 
 from lapcvae import bundle as bundles
-from lapcvae import edit, extent, masks, pyramid
+from lapcvae import edit, encoding, extent, masks, pyramid
 from lapcvae.engine import Engine
 
 torch = pytest.importorskip("torch")
@@ -223,7 +223,7 @@ def test_what_is_missing_is_explained(tmp_path, capsys):
 def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0, erased: bool = False,
             stripe: bool = False):  # fmt: skip
     """A patch over the middle of the portrait; with a `stripe` down its middle that is darker."""
-    encoded = edit.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
+    encoded = encoding.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
     cover = np.zeros((64, 64), np.float32)
     cover[16:48, 16:48] = 1
     n, colour = 64 >> level, np.float32([0.2, -0.1, 0.1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import edit, masks, pyramid, service
+from lapcvae import encoding, masks, pyramid, service
 from lapcvae.host import FileHost, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
@@ -77,7 +77,7 @@ def test_nothing_of_the_photo_is_left_under_opaque_paint_on_the_coarse_picture(o
     painting = CoarseOverPhoto(coarse, rgba)
     host = FileHost(photo, Colours(photo), painting)
     request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
-    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    encoded = encoding.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
     paint = service.read_paint(engine, host, request, encoded)
     # Two cells within the stroke, where the smooth shown picture's own neighbours are painted too.
     inner = np.s_[6:10, 6:10]
@@ -106,7 +106,7 @@ def test_the_soft_edge_of_a_brush_lets_the_photo_through_and_not_the_coarse_pict
     painting = CoarseOverPhoto(coarse, rgba)
     host = FileHost(photo, Colours(photo), painting)
     request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
-    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    encoded = encoding.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
     paint = service.read_paint(engine, host, request, encoded)
     share = alpha.reshape(64, 8, 64, 8).mean((1, 3))[:, :, None]
     wanted = share * (colour / 255 - encoded.b[0])
@@ -142,7 +142,7 @@ def test_a_tint_on_the_coarse_picture_tints_the_photo(one_service, engine):
     painting = CoarseOverPhoto(coarse, rgba)
     host = FileHost(photo, Colours(photo), painting)
     request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
-    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    encoded = encoding.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
     paint = service.read_paint(engine, host, request, encoded)
     # Where the picture is flat a tint cannot be told from paint.
     tinted = (paint.cover > 0.999) & (paint.opaque < 0.1)
@@ -158,7 +158,7 @@ def test_strokes_over_the_photo_are_as_sharp_as_they_are(engine):
     painting = StrokesOverPhoto(strokes)
     host = FileHost(photo, Colours(photo), painting)
     request = EditRequest(photo_on_the_wire(photo), UPRIGHT, 2, painting.message, EXACT, toy.NAME)
-    encoded = edit.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
+    encoded = encoding.encode(engine, service.photo_square(engine, host, request.photo, UPRIGHT))
     paint = service.read_paint(engine, host, request, encoded)
     whole = paint.cover > 0.999 * paint.cover.max()
     assert paint.cover.max() == pytest.approx(128 / 255, abs=1e-3) and whole.any()

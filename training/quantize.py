@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lapcvae import bundle as bundles
-from lapcvae import edit, noise, pyramid
+from lapcvae import encoding, noise, pyramid
 from lapcvae.engine import Engine
 from lapcvae.protocol.errors import LapcvaeError
 
@@ -70,7 +70,7 @@ class Watched(Engine):
 
 def chain(engine: Engine, x: np.ndarray, key: int, temperature: float, anew: float) -> np.ndarray:
     """The picture made again from its coarsest level, S x S x 3; `anew`: the share of the latents that the priors draw."""
-    encoded, K = edit.encode(engine, x), engine.bundle.K
+    encoded, K = encoding.encode(engine, x), engine.bundle.K
     made, statistics = encoded.b[K], encoded.posteriors[K][-1].statistics
     for k in range(K - 1, -1, -1):
         u, posterior = pyramid.u(made), encoded.posteriors[k]

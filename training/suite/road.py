@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lapcvae import compose, edit
+from lapcvae import compose, edit, encoding
 from lapcvae import service as runtime
 from lapcvae.host import FileHost, blend, photo_on_the_wire, photo_pixels
 from lapcvae.painting import CoarseFile, CoarseOverPhoto, PhotoFacts, StrokesOverPhoto, side_to_paint_on
@@ -134,7 +134,7 @@ class Road:
     def _plan(self, subject: Subject, paint, request: EditRequest) -> edit.Plan:
         """What the runtime aims at, before any variant."""
         host = FileHost(subject.photo, subject.colours, paint)
-        encoded = edit.encode(self.engine, self.square(subject))
+        encoded = encoding.encode(self.engine, self.square(subject))
         s = request.settings
         return edit.make_plan(self.engine, encoded, runtime.read_paint(self.engine, host, request, encoded),
                               realism=s.realism, temperature=s.temperature, grow=s.grow, seed=s.seed)  # fmt: skip
