@@ -36,7 +36,7 @@ from torch import nn  # noqa: E402
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import graphs  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import checkpoint, quantize  # noqa: E402
+from training import checkpoint, exemplars, quantize  # noqa: E402
 from training import finder as finders  # noqa: E402
 from training import interpreter as interpreters  # noqa: E402
 from training.model import LapCVAE, Mixed  # noqa: E402
@@ -311,6 +311,15 @@ def add_interpreter(run: Path, folder: Path) -> dict:
     return {"graph": graph.name, "size": net.size, "largest_error": error, "training": facts}
 
 
+def add_exemplars(run: Path, folder: Path) -> dict:
+    """Copy what `python -m training exemplars` chose into a bundle's folder; the manifest's entry."""
+    file = run / exemplars.FILE
+    if not file.is_file():
+        raise LapcvaeError(f"There are no exemplars at {run}.", "Choose some: python -m training exemplars")
+    shutil.copyfile(file, folder / exemplars.FILE)
+    return {"file": exemplars.FILE} | exemplars.facts(file)
+
+
 def add_int8(pictures: Path, manifest: dict, folder: Path, family: Path) -> None:
     """The 8-bit graphs, and what the manifest says of them. `family`: where a model that this one extends may be."""
     squares = quantize.read_pictures(pictures, manifest["size"])
@@ -330,7 +339,7 @@ def write_manifest(manifest: dict, folder: Path) -> None:
 
 
 # The manifest's entries that a bundle keeps when its model is exported anew.
-KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter")
+KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter", "exemplars")
 NEW_TITLE, NEW_LICENCE = "A LapCVAE model", "Made from your own pictures: yours."
 
 
@@ -347,6 +356,8 @@ def keep_from(old: Path, work: Path, size: int, given: argparse.Namespace) -> di
         files += [bundle.finder.find, bundle.finder.refine]
     if bundle.interpreter and not given.interpreter:
         files += [bundle.interpreter.graph, interpreters.WEIGHTS]
+    if bundle.exemplars and not given.exemplars:
+        files += [bundle.exemplars.file]
     for name in files:
         if (old / name).is_file():
             shutil.copyfile(old / name, work / name)
@@ -391,6 +402,8 @@ def export(args: argparse.Namespace) -> Path:
             manifest["finder"] = add_finder(args.finder, work)
         if args.interpreter:
             manifest["interpreter"] = add_interpreter(args.interpreter, work)
+        if args.exemplars:
+            manifest["exemplars"] = add_exemplars(args.exemplars, work)
         manifest["files"] = files_of(work)
         if args.int8:
             add_int8(args.int8, manifest, work, args.out.parent)
@@ -445,6 +458,9 @@ def main(arguments: list[str] | None = None) -> int:
         " goes in",
     )  # fmt: skip
     parser.add_argument(
+        "--exemplars", type=Path, help="a folder of `python -m training exemplars`: pictures to take details from go in"
+    )
+    parser.add_argument(
         "--int8", type=Path, metavar="PICTURES", help="a folder of pictures like those it was trained on: 8-bit graphs,"
         " calibrated on some of them, go in for CPUs that are faster with these",
     )  # fmt: skip
@@ -459,8 +475,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)
-    if not (args.model or args.finder or args.interpreter or args.int8 or args.card):
-        parser.error("give a model, or what to add to the bundle: --finder, --interpreter, --int8, --card")
+    if not (args.model or args.finder or args.interpreter or args.exemplars or args.int8 or args.card):
+        parser.error("give a model, or what to add to the bundle: --finder, --interpreter, --exemplars, --int8, --card")
     try:
         print(f"The bundle is in {export(args)}")
     except LapcvaeError as error:

@@ -23,6 +23,7 @@ LARGEST_FILE = 1 << 30
 LARGEST_SIZE = 4096
 MOST_LEVELS = 10
 MOST_CHANNELS = 4096
+MOST_EXEMPLARS = 99_999
 # The model that is used when none is named, with the larger ones that extend it.
 USUAL = "faces-128"
 
@@ -78,6 +79,15 @@ class InterpreterFile:
 
 
 @dataclass(frozen=True)
+class ExemplarFile:
+    """The file of `count` pictures of `size` pixels a side that details are taken from."""
+
+    file: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A verified bundle. `name` is its folder's: what users ask for; `hash` identifies its content."""
 
@@ -95,6 +105,8 @@ class Bundle:
     extends: str = ""
     # None: paintings are read by the levels alone.
     interpreter: InterpreterFile | None = None
+    # None: what is invented is drawn by the levels alone.
+    exemplars: ExemplarFile | None = None
 
     @property
     def K(self) -> int:
@@ -176,9 +188,9 @@ def describe(folder: Path) -> Bundle:
 def require_whole(bundle: Bundle) -> None:
     """Raises BundleError where a file is missing or has another size than the manifest says; contents are not read."""
     files = _files(bundle.folder, bundle.manifest)
-    for name in bundle.graphs:
+    for name in bundle.graphs + ([bundle.exemplars.file] if bundle.exemplars else []):
         if name not in files:
-            raise _broken(bundle.folder, f"the graph {name} is not in its list of files")
+            raise _broken(bundle.folder, f"{name} is not in its list of files")
     for name, (size, _digest) in files.items():
         _require_size(bundle.folder, name, size)
 
@@ -283,9 +295,11 @@ class _Reader:
         digest = hashlib.sha256(json.dumps(m["files"], sort_keys=True).encode()).hexdigest() if "files" in m else ""
         # What it was exported as; a copied or renamed folder goes by its own name.
         self.text(m, "name")
+        interpreter = self.interpreter(m.get("interpreter"), levels)
         return Bundle(
             self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
-            self.finder(m.get("finder")), extends, self.interpreter(m.get("interpreter"), levels),
+            self.finder(m.get("finder")), extends, interpreter,
+            self.exemplars(m.get("exemplars"), size, levels[interpreter.level].size if interpreter else 0),
         )  # fmt: skip
 
     def finder(self, entry) -> FinderFiles | None:
@@ -306,6 +320,17 @@ class _Reader:
         if level is None:
             raise _broken(self.folder, f"its interpreter answers in {size} pixels, and no level to be painted has as many")
         return InterpreterFile(self.text(entry, "graph"), level)
+
+    def exemplars(self, entry, size: int, read: int) -> ExemplarFile | None:
+        """`size`: of the model's pictures; `read`: of what its interpreter reads, 0 if it has none."""
+        if entry is None:
+            return None
+        if not isinstance(entry, dict) or not read:
+            raise _broken(self.folder, 'its exemplars ("exemplars") are not described, or nothing reads paintings')
+        own = self.whole(entry, "size", read, size)
+        if own & (own - 1) or size % own or own % read:
+            raise _broken(self.folder, f"its exemplars have {own} pixels, which is no level's size")
+        return ExemplarFile(self.text(entry, "file"), self.whole(entry, "count", 1, MOST_EXEMPLARS), own)
 
     def check_steps(self, levels: tuple[Level, ...]) -> None:
         """Two steps have to hold whole cells of all latents that a part is cut out of, also of the coarser level's last."""

@@ -40,9 +40,9 @@ from .extent import (
     with_remains,
     with_surroundings,
 )  # fmt: skip
-from .interpret import interpreted
-from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks, opaque_around
+from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
+from .reading import Painting, Reader, Way
 from .strands import Drawn, Strokes, what_strokes_are
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
@@ -52,18 +52,11 @@ INTERPRETED = 0.1
 # So is only what was painted in this many cells across, or fewer: who paints in more of them means the details. The same
 # holds for what strokes ran over (`lapcvae.meant`).
 FEW_CELLS = 32
-# Paintings are taken more than one way, in turn. How strokes are shown to the interpreter: as sharp as they are (towards 0:
-# eyes, locks of hair) or as cells show them (towards 1: a beard that a thick line stands for), a power of `realism`; and how
-# many levels coarser than what it reads is the one that counts exactly.
-WAYS = ((1.0, 0), (0.5, 2), (0.1, 1))
-# At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
-# is crude on purpose only as `realism` says.
-SEEN_IN_PLACE = 0.5
 # The share of each latent of what was read that is drawn anew below that. Structure: up to the first times the temperature;
 # detail (from the reading's own level on): from the second to the third; the more the more daring the variant.
-STRUCTURE, LEAST_DETAIL, MOST_DETAIL = 0.5, 0.6, 0.9
-# Difference of what was read from what was painted, full scale 1, from which on the edges of strokes are not meant.
-AS_PAINTED = 0.08
+STRUCTURE, DETAIL = 0.5, (0.6, 0.9)
+# The same of detail where an exemplar has it.
+DETAIL_KNOWN = (0.3, 0.7)
 # The golden section: its multiples, but for whole numbers, are spread evenly however many there are.
 GOLDEN = 0.618034
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
@@ -96,13 +89,14 @@ def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Wanted:
     """What the levels finer than `level` are drawn for: its `picture` and `statistics`. `latents`: by level, the means of
-    those that they start from inside the masks, where what is meant is known in more detail than that. `strokes`: how
-    they look in it."""
+    those that they start from inside the masks, where what is meant is known in more detail than that; `anew`: the least
+    and the largest share of that detail which is drawn anew all the same. `strokes`: how they look in it."""
 
     level: int
     picture: np.ndarray
     statistics: np.ndarray
     latents: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    anew: tuple[float, float] = DETAIL
     strokes: Drawn | None = None
 
 
@@ -226,13 +220,10 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
         if not structure:
             by_hand = drawn if free else paint.cover
             plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, is_large(paint), free))
-        ways = [(realism**power, engine.bundle.interpreter.level + up) for power, up in WAYS]
-        if structure >= MATERIAL:
-            # Of the photo's own structure there is one.
-            ways = ways[:1]
-        elif free or (paint.erased * np.float32(1 << (2 * paint.level))).sum() > paint.cover.sum() / 2:
-            ways = [*ways[1:], ways[0]]
-        return replace(plan, readings=Readings(lambda *way: _read(plan, *way), ways))
+        painting = Painting(encoded, paint, masks, painted_j, realism, plan.strokes, free)
+        # Of the photo's own structure there is one.
+        reader = Reader(engine, painting, seed, invents=not structure, one_way=structure >= MATERIAL)
+        return replace(plan, readings=Readings(lambda way: _wanted(plan, reader, way), [(way,) for way in reader.ways]))
     wanted = _with_structure(plan, paint.level, painted)
     strokes = {}
     if len(b_j) > FEW_CELLS:
@@ -248,40 +239,14 @@ def _is_interpreted(plan: Plan) -> bool:
     return found is not None and plan.paint.level >= found.level and few and plan.realism >= INTERPRETED
 
 
-def _read(plan: Plan, looseness: float, level: int) -> Wanted:
-    """The painting as the interpreter reads it, to be drawn for that `level`; `looseness`: strokes as they are (0), as cells
-    show them (1), or between."""
-    found, j, paint = plan.engine.bundle.interpreter, plan.paint.level, plan.paint
-    level = min(level, plan.engine.bundle.K)
-    b, up = plan.encoded.b[found.level], j - found.level
-    m, opaque = cell_means(plan.masks.m, found.level), opaque_around(paint, found.level, plan.masks.m)
-    erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
-    # Small strokes, such as a pupil, are hardly there in the cells of level j.
-    painted = b + pyramid.reduce(paint.fine, found.level)
-    as_cells = pyramid.enlarge(pyramid.reduce(painted, up), up)
-    painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
-    painted = painted + erased[:, :, None] * (pyramid.enlarge(plan.painted_j, up) - painted)
-    if paint.on_photo:
-        opaque = opaque * np.float32(max(SEEN_IN_PLACE, plan.realism))
-    meant = interpreted(plan.engine, b, painted, m, np.maximum(opaque, erased), np.maximum(plan.realism, erased))
-    strokes = None
-    if plan.strokes:
-        strokes = Drawn(plan.encoded.b, paint, plan.strokes, meant, m, (plan.seed, level, round(1000 * looseness)))
-        meant = strokes.meant(meant, found.level)
-    coarse = _with_structure(plan, level, pyramid.reduce(meant, level - found.level))
-    drawn = _with_strokes(plan, meant, painted, looseness)
-    latents = _latents_of(plan, strokes.on(drawn, 0) if strokes else drawn, level)
-    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents, strokes)
-
-
-def _with_strokes(plan: Plan, meant: np.ndarray, painted: np.ndarray, looseness: float) -> np.ndarray:
-    """What was read (`meant`, n x n x 3) at the model's size, with the edges of strokes that were read as `painted`."""
-    level, paint = plan.engine.bundle.interpreter.level, plan.paint
-    as_painted = np.clip(1 - np.abs(meant - painted).max(2, keepdims=True) / AS_PAINTED, 0, 1)
-    as_painted *= 1 - looseness * cell_means(np.minimum(paint.cover, 1), level)[:, :, None]
-    strokes = np.clip(plan.encoded.b[0] + paint.fine, 0, 1)
-    edges = strokes - pyramid.enlarge(pyramid.reduce(strokes, level), level)
-    return pyramid.project(pyramid.enlarge(meant, level) + pyramid.enlarge(as_painted, level) * edges, meant)
+def _wanted(plan: Plan, reader: Reader, way: Way) -> Wanted:
+    """What one reading is drawn for."""
+    read = reader(way)
+    found = plan.engine.bundle.interpreter
+    coarse = _with_structure(plan, way.level, pyramid.reduce(read.meant, way.level - found.level))
+    latents = _latents_of(plan, read.detailed, way.level)
+    anew = DETAIL_KNOWN if read.known else DETAIL
+    return Wanted(way.level, coarse, _statistics(plan.engine, way.level, coarse), latents, anew, read.strokes)
 
 
 def _latents_of(plan: Plan, picture: np.ndarray, level: int) -> dict[int, list[np.ndarray]]:
@@ -428,8 +393,10 @@ def _latents(plan: Plan, k: int, index: int, wanted: Wanted) -> tuple[list[np.nd
         shares = [in_cells(anew, group, level.size, np.max) for group in level.groups]
         return z, [share * mask for share, mask in zip(shares, s, strict=True)]
     daring = (index * GOLDEN) % 1
-    structure = k > plan.engine.bundle.interpreter.level
-    share = STRUCTURE * plan.temperature * daring if structure else LEAST_DETAIL + (MOST_DETAIL - LEAST_DETAIL) * daring
+    if k > plan.engine.bundle.interpreter.level:
+        share = STRUCTURE * plan.temperature * daring
+    else:
+        share = wanted.anew[0] + (wanted.anew[1] - wanted.anew[0]) * daring
     return z, [np.float32(share) * mask for mask in s]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import graphs
 from .bundle import Bundle, Level, _broken
+from .exemplars import Exemplars
 from .protocol.errors import LapcvaeError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -64,6 +65,7 @@ class Engine:
         self.bundle = bundle
         self._sessions: dict[str, object] = {}
         self._lock = threading.Lock()
+        self._exemplars: Exemplars | None = None
         self.provider = choose_provider(bundle, device)
         self.int8 = (self.provider.name == CPU and multiplies_bytes()) if int8 is None else int8
 
@@ -102,6 +104,14 @@ class Engine:
         """What the interpreter says is meant, n x n x 3; `mask`, `crudeness`: n x n x 1."""
         feeds = zip(graphs.INTERPRET_INPUTS, map(to_graph, (picture, mask, crudeness)))
         return from_graph(self._run(self.bundle.interpreter.graph, dict(feeds))[0])
+
+    @property
+    def exemplars(self) -> Exemplars | None:
+        """The pictures that details are taken from, if the bundle has some; read when first asked for."""
+        with self._lock:
+            if self._exemplars is None and self.bundle.exemplars:
+                self._exemplars = Exemplars(self.bundle)
+            return self._exemplars
 
     def _encode_of(self, level: Level) -> str:
         return (self.int8 and level.encode_int8) or level.encode

@@ -32,7 +32,7 @@ threads.one_each()
 
 import numpy as np  # noqa: E402
 
-from lapcvae import demo, edit, encoding, service  # noqa: E402
+from lapcvae import demo, edit, encoding, reading, service  # noqa: E402
 from lapcvae.host import FileHost, photo_on_the_wire  # noqa: E402
 from lapcvae.painting import StrokesOverPhoto  # noqa: E402
 from lapcvae.photo import Colours, PhotoFile  # noqa: E402
@@ -158,7 +158,7 @@ def given_levels(bundle, level: int) -> list[int]:
     """The level that the finer ones are drawn for, of each variant painted at `level`."""
     if not interpreted(bundle, level):
         return [level] * VARIANTS
-    ways = [min(bundle.K, bundle.interpreter.level + coarser) for _, coarser in edit.WAYS]
+    ways = [min(bundle.K, bundle.interpreter.level + coarser) for _, coarser in reading.WAYS]
     return [ways[i % len(ways)] for i in range(VARIANTS)]
 
 
@@ -250,7 +250,7 @@ def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
     m, K = networks.multiply_adds, bundle.K
     latents = {given: sum(m[f"encode_{k}"] for k in range(given)) for given in range(K + 1)}
     if interpreted(bundle, level):
-        readings = given_levels(bundle, level)[: len(edit.WAYS)]
+        readings = given_levels(bundle, level)[: len(reading.WAYS)]
         return sum(m["interpret"] + m[f"encode_{given}"] + latents[given] for given in readings)
     if level == K:
         return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])

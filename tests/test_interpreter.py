@@ -14,6 +14,7 @@ import toy
 from lapcvae import bundle as bundles
 from lapcvae import edit, encoding, extent, masks, pyramid
 from lapcvae.engine import Engine
+from lapcvae.reading import AS_PAINTED, SEEN_IN_PLACE, WAYS, Painting, Reader, Way, with_strokes
 
 torch = pytest.importorskip("torch")
 
@@ -239,10 +240,14 @@ def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, str
     )  # fmt: skip
 
 
+def painting_of(plan):
+    return Painting(plan.encoded, plan.paint, plan.masks, plan.painted_j, plan.realism, plan.strokes, goes=False)
+
+
 @pytest.mark.parametrize("level", [1, 2])
 def test_variants_have_the_picture_that_was_read(engine, level):
     plan = plan_of(engine, level, 0.5)
-    K, finest, every = engine.bundle.K, engine.bundle.interpreter.level, len(edit.WAYS)
+    K, finest, every = engine.bundle.K, engine.bundle.interpreter.level, len(WAYS)
     wanted = plan.wanted_j
     b, painted = plan.encoded.b[finest], pyramid.enlarge(plan.painted_j, level - finest)
     # In the middle it is what the network says, and not what was painted.
@@ -251,7 +256,7 @@ def test_variants_have_the_picture_that_was_read(engine, level):
     assert np.array_equal(wanted[0], b[0])
     for index in (*range(every), every):
         read = plan.readings(index)
-        assert read.level == min(K, finest + edit.WAYS[index % every][1])
+        assert read.level == min(K, finest + WAYS[index % every][1])
         inside, n = slice(5 * len(read.picture) // 16, 11 * len(read.picture) // 16), read.level
         assert np.abs(pyramid.reduce(edit.variant(plan, index), n) - read.picture)[inside, inside].max() * 255 < 0.05
     assert np.abs(edit.variant(plan, 0) - edit.variant(plan, every)).max() * 255 > 2
@@ -268,12 +273,12 @@ def test_strokes_are_shown_as_sharp_or_as_loose_as_each_reading_takes_them(engin
 
     monkeypatch.setattr(engine, "interpret", watched)
     plan = plan_of(engine, 2, 0.3, stripe=True)
-    for index in range(len(edit.WAYS)):
+    for index in range(len(WAYS)):
         plan.readings(index)
     assert all((crudeness == np.float32(0.3)).all() for _, crudeness in shown)
     # How much darker the stripe is than what is beside it, the closest reading first.
     middle = [float(np.ptp(picture[12:20, 12:20].mean(2))) for picture, _ in shown]
-    closest = sorted(range(len(middle)), key=lambda i: 0.3 ** edit.WAYS[i][0])
+    closest = sorted(range(len(middle)), key=lambda i: 0.3 ** WAYS[i][0])
     assert all(middle[a] > 1.02 * middle[b] for a, b in zip(closest, closest[1:]))
 
 
@@ -290,7 +295,7 @@ def test_erased_cells_are_shown_filled_and_as_crude_as_can_be(engine, monkeypatc
 
 def test_variants_start_from_what_was_read(engine):
     plan, finest = plan_of(engine, 2, 0.5), engine.bundle.interpreter.level
-    index = next(i for i, (_, coarser) in enumerate(edit.WAYS) if coarser)
+    index = next(i for i, (_, coarser) in enumerate(WAYS) if coarser)
     read = plan.readings(index)
     assert sorted(read.latents) == list(range(read.level))
 
@@ -301,21 +306,22 @@ def test_variants_start_from_what_was_read(engine):
     (near, some), (far, all_anew) = apart(read), apart(edit.Wanted(read.level, read.picture, read.statistics))
     assert near < 1e-4 < far
     share = some[-1].max() / all_anew[-1].max()
-    assert edit.LEAST_DETAIL < share < edit.MOST_DETAIL
+    assert edit.DETAIL[0] < share < edit.DETAIL[1]
     # A more daring one has more drawn anew, the first one the least.
-    assert edit._latents(plan, finest, 0, read)[1][-1].max() / all_anew[-1].max() == pytest.approx(edit.LEAST_DETAIL)
+    assert edit._latents(plan, finest, 0, read)[1][-1].max() / all_anew[-1].max() == pytest.approx(edit.DETAIL[0])
 
 
 def test_edges_of_strokes_stay_where_they_were_read_as_painted(engine):
     plan, finest = plan_of(engine, 2, 0.5, stripe=True), engine.bundle.interpreter.level
     painted = plan.encoded.b[finest] + pyramid.reduce(plan.paint.fine, finest)
-    same, other = (edit._with_strokes(plan, meant, painted, 0.0) for meant in (painted, painted + 2 * edit.AS_PAINTED))
+    painting = painting_of(plan)
+    same, other = (with_strokes(meant, painted, painting, 0.0) for meant in (painted, painted + 2 * AS_PAINTED))
     strokes = plan.encoded.b[0] + plan.paint.fine
-    for made, meant in ((same, painted), (other, painted + 2 * edit.AS_PAINTED)):
+    for made, meant in ((same, painted), (other, painted + 2 * AS_PAINTED)):
         np.testing.assert_allclose(pyramid.reduce(made, finest), meant, atol=1e-5)
     # As cells show them they have none.
-    loose = edit._with_strokes(plan, painted, painted, 1.0)
-    kept, gone, none = (np.abs(made - strokes)[20:44, 20:44].max() for made in (same, other - 2 * edit.AS_PAINTED, loose))
+    loose = with_strokes(painted, painted, painting, 1.0)
+    kept, gone, none = (np.abs(made - strokes)[20:44, 20:44].max() for made in (same, other - 2 * AS_PAINTED, loose))
     assert kept < 0.02 < min(gone, none)
 
 
@@ -375,15 +381,17 @@ def test_what_was_rubbed_out_is_wholly_the_interpreters(engine):
     finest = engine.bundle.interpreter.level
     # It need not be met exactly at the interpreter's own level, which paint is by the first variant.
     assert rubbed.readings(0).level > finest == kept.readings(0).level
-    read = [p.readings(i).picture for p, i in ((rubbed, len(edit.WAYS) - 1), (kept, 0))]
+    read = [p.readings(i).picture for p, i in ((rubbed, len(WAYS) - 1), (kept, 0))]
     moved = [np.abs(pyramid.reduce(x, 1) - p.painted_j)[6:10, 6:10].max() for x, p in zip(read, (rubbed, kept))]
     assert moved[0] > 0.02 and moved[1] < 0.2 * moved[0]
 
 
 def test_strokes_over_the_photo_are_believed_more(engine):
     plan = plan_of(engine, 2, 0.3)
-    on_photo = dataclasses.replace(plan, paint=dataclasses.replace(plan.paint, on_photo=True))
-    finest = engine.bundle.interpreter.level
+    painting, finest = painting_of(plan), engine.bundle.interpreter.level
+    on_photo = dataclasses.replace(painting, paint=dataclasses.replace(plan.paint, on_photo=True))
     shown = plan.encoded.b[finest] + pyramid.reduce(plan.paint.fine, finest)
-    moved = [np.abs(edit._read(p, 0.0, finest).picture - shown)[12:20, 12:20].mean() for p in (plan, on_photo)]
-    assert moved[1] == pytest.approx(edit.SEEN_IN_PLACE * moved[0], rel=0.05)
+    readers = [Reader(engine, one, seed=1, invents=False, one_way=False) for one in (painting, on_photo)]
+    read = [reader(Way(0.0, finest)).meant for reader in readers]
+    moved = [np.abs(meant - shown)[12:20, 12:20].mean() for meant in read]
+    assert moved[1] == pytest.approx(SEEN_IN_PLACE * moved[0], rel=0.05)

@@ -1,4 +1,4 @@
-"""`python -m training train|evaluate|suite|interpreter|finder|faces|weights`."""
+"""`python -m training train|evaluate|suite|interpreter|exemplars|finder|faces|weights`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import config, evaluate, faces, finder, interpreter, loop, lpips
+from . import config, evaluate, exemplars, faces, finder, interpreter, loop, lpips
 from .suite import command as suite
 
 
@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         ("evaluate", evaluate, "measure a model on pictures"),
         ("suite", suite, "try edits that people want on photographs"),
         ("interpreter", interpreter, "train what reads crude paintings on the same pictures"),
+        ("exemplars", exemplars, "choose some of the same pictures for their details"),
         ("finder", finder, "train a face finder on the same pictures"),
         ("faces", faces, "make synthetic faces to train on"),
         ("weights", lpips, "fetch the weights of LPIPS"),

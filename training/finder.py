@@ -102,10 +102,10 @@ class Refine(nn.Module):
 
     Sees how strong edges of eight directions are around every fourth pixel, as a share of all edges there: that learns
     from few scenes, and no light or camera changes much of it. The answer is a linear one, which `solve` finds at once,
-    and what further layers add to it.
+    and what further layers add to it, which see the pixels too.
     """
 
-    def __init__(self, width: int = 192):
+    def __init__(self, width: int = 192, channels: int = 64, seen: int = 32):
         super().__init__()
         directions = torch.arange(8) * (math.pi / 4)
         across = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
@@ -114,12 +114,16 @@ class Refine(nn.Module):
         self.register_buffer("edges", edges[:, None].half().float(), persistent=False)
         cells = (CROP - 2 - 8) // 4 + 1
         self.linear = nn.Linear(8 * cells * cells, 5)
-        self.layers = nn.Sequential(
-            nn.Linear(8 * cells * cells, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 5)
+        self.trunk = nn.Sequential(
+            *_stem((16, 32, channels)), Block(channels), nn.Conv2d(channels, seen, 1), nn.ReLU(), nn.Flatten()
         )
+        self.layers = nn.Sequential(
+            nn.Linear(8 * cells * cells + seen * (CROP // 8) ** 2, width), nn.ReLU(),
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 5),
+        )  # fmt: skip
         _initialise(self)
         nn.init.zeros_(self.linear.weight)
-        nn.init.normal_(self.layers[-1].weight, std=0.01)
+        nn.init.zeros_(self.layers[-1].weight)
 
     def features(self, crop):
         strength = F.avg_pool2d(F.relu(F.conv2d(crop.mean(1, keepdim=True), self.edges)), 8, stride=4)
@@ -128,19 +132,21 @@ class Refine(nn.Module):
         return (strength / (power + 1e-5).sqrt()).flatten(1)
 
     def forward(self, crop):
-        seen = self.features(crop)
-        out = self.linear(seen) + self.layers(seen)
+        edges = self.features(crop)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
+            pixels = self.trunk((4 * crop - 2).contiguous(memory_format=torch.channels_last))
+        out = self.linear(edges) + self.layers(torch.cat([edges, pixels.float()], 1))
         return torch.cat([out[:, :1], CHANGE_UNIT * out[:, 1:]], 1)
 
     @torch.no_grad()
-    def solve(self, seen: torch.Tensor, changes: torch.Tensor) -> None:
-        """The linear part that leaves the smallest squares of what the layers get wrong of the changes (N x 4)."""
-        wrong = changes / CHANGE_UNIT - self.layers(seen)[:, 1:]
-        mean, offset = seen.mean(0), wrong.mean(0)
-        seen = seen - mean
-        square = seen.T @ seen
-        square.diagonal().add_(RIDGE * len(seen))
-        weight = torch.linalg.solve(square, seen.T @ (wrong - offset)).T
+    def solve(self, edges: torch.Tensor, changes: torch.Tensor) -> None:
+        """The linear part that explains most of the changes (N x 4), before the layers have learnt anything."""
+        wanted = changes / CHANGE_UNIT
+        mean, offset = edges.mean(0), wanted.mean(0)
+        edges = edges - mean
+        square = edges.T @ edges
+        square.diagonal().add_(RIDGE * len(edges))
+        weight = torch.linalg.solve(square, edges.T @ (wanted - offset)).T
         self.linear.weight[1:] = weight
         self.linear.bias[1:] = offset - weight @ mean
 
@@ -341,15 +347,15 @@ class Trainer:
 
     def solve(self, pictures: data.Pictures) -> None:
         """Begin with the best linear refinement."""
-        seen, changes = [], []
+        edges, changes = [], []
         for step in range(SOLVED_FROM // self.run.batch):
             generator = data.generator_for(self.run.seed, step, 1)
             made, draw = self._scenes(pictures, generator), scenes.Draw(generator)
             for _ in range(4):
                 faces = around_faces(made, draw)
-                seen.append(self.net.refine.features(faces.crops))
+                edges.append(self.net.refine.features(faces.crops))
                 changes.append(faces.change)
-        self.net.refine.solve(torch.cat(seen), torch.cat(changes))
+        self.net.refine.solve(torch.cat(edges), torch.cat(changes))
         self.ema.load_state_dict(self.net.state_dict())
 
     def state(self) -> dict:

@@ -1,7 +1,8 @@
-"""Glasses drawn on aligned faces. The training pictures show them seldom, dark ones hardly ever, and people paint them.
+"""Glasses and hats drawn on aligned faces.
 
-What is drawn is the picture that is meant: a model that knows it makes it of a crude painting. They are of another kind than
-those of the suite (`training.suite.objects`): simple forms, but of every shape, colour and darkness.
+The training pictures show glasses seldom, dark ones hardly ever, and people paint them. What is drawn is the picture that is
+meant: a model that knows it makes it of a crude painting. Hats are only there to be told (`training.exemplars`). Both are of
+another kind than those of the suite (`training.suite.objects`): simple forms, but of every shape and colour.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ def put_on(x: torch.Tensor, share: float, generator: torch.Generator) -> torch.T
         return x
     chosen = (draws.uniform(len(x), generator) < share).nonzero().flatten()
     if len(chosen):
-        x = x.index_copy(0, chosen, _glasses(x[chosen], generator))
+        x = x.index_copy(0, chosen, glasses(x[chosen], generator))
     return x
 
 
-def _glasses(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def glasses(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """`x` with glasses on all of them."""
     count, _, n, _ = x.shape
 
     def some(low: float, high: float, channels: int = 1) -> torch.Tensor:
@@ -87,3 +89,39 @@ def _glasses(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     x = x * (1 - some(0.1, 0.45) * soft)
     x = x + glass * (opacity * (lens_colour - x) + (1 - opacity) * mirrored * 0.5)
     return (x + frame * some(0.85, 1) * (frame_colour - x)).clamp(0, 1)
+
+
+def hats(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """`x` with hats and caps on all of them."""
+    count, _, n, _ = x.shape
+
+    def some(low: float, high: float, channels: int = 1) -> torch.Tensor:
+        return draws.uniform((count, channels, 1, 1), generator, low, high)
+
+    def chance(share: float) -> torch.Tensor:
+        return some(0, 1) < share
+
+    centre = (torch.arange(n) + 0.5) / n
+    y, x_ = torch.meshgrid(centre, centre, indexing="ij")
+    x_ = x_ - 0.5 - some(-0.02, 0.02)
+    y = y + some(-0.15, 0.15) * x_
+    # The crown: a dome over an edge that is bent.
+    edge, half, top, power = some(0.2, 0.36) + some(-0.3, 0.5) * x_.square(), some(0.27, 0.4), some(-0.25, 0.08), some(2, 4)
+    across, up = x_.abs() / half, (edge - y) / (edge - top)
+    dome = across.clamp_min(1e-4) ** power + up.clamp_min(1e-4) ** power
+    crown = ((1 - dome) * half / power * n + 0.5).clamp(0, 1) * ((edge - y) * n + 0.5).clamp(0, 1)
+    colour = some(0, 0.9) + some(-0.15, 0.15, 3)
+    cells = draws.normal((count, 1, 16, 16), generator)
+    cloth = F.interpolate(cells, size=(n, n), mode="bicubic", align_corners=False) * some(0, 0.08)
+    ribs = torch.sin(x_ * some(60, 160)) * some(0, 0.08) * chance(0.4)
+    surface = colour * (1 - some(0, 0.6) * across.square()) + cloth + ribs
+    band = (edge - y < some(0.02, 0.07)) & chance(0.5)
+    surface = torch.where(band, surface * some(0.5, 1.4) + some(-0.1, 0.1, 3), surface)
+    wide = half * some(0.8, 1.35)
+    bend = edge + some(0, 0.03) * (1 - (x_ / wide).square())
+    brim = ((some(0.0075, 0.035) - (y - bend).abs()) * n + 0.5).clamp(0, 1) * ((wide - x_.abs()) * n + 0.5).clamp(0, 1)
+    brim = brim * chance(0.6)
+    shadow = F.avg_pool2d(torch.maximum(crown, brim), 9, 1, 4).roll(5, 2)
+    x = x * (1 - some(0.1, 0.5) * shadow)
+    x = x + crown * (surface - x)
+    return (x + brim * (colour * some(0.3, 1.1) - x)).clamp(0, 1)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from lapcvae import edit as edits
+from lapcvae import reading
 
 from . import corrupt, crude, draws, pyramid
 from .config import Mix, crop_step
@@ -29,8 +30,8 @@ COOLEST = 0.4
 # What it read counts exactly at one of its own or of these many coarser levels. Of the latents of what it read, the share
 # that is drawn anew: of the structure, up to this (in use, times a temperature that is usually .5), and of the detail, from
 # and to this.
-COARSER = max(coarser for _, coarser in edits.WAYS)
-STRUCTURE, DETAIL = edits.STRUCTURE, (edits.LEAST_DETAIL, edits.MOST_DETAIL)
+COARSER = max(coarser for _, coarser in reading.WAYS)
+STRUCTURE, DETAIL = edits.STRUCTURE, edits.DETAIL
 # How far the sample goes on beyond the mask in an edit, in pixels of a level.
 BEYOND = 4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.

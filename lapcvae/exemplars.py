@@ -1,0 +1,280 @@
+"""What may be where something was taken away: pictures that fit what was read there, for their detail.
+
+The interpreter reads what is meant, softly: an eye is ten of its pixels wide. Among some thousands of aligned pictures there
+are always a few that look nearly alike around and, as far as can be told, in it. The detail of such an exemplar, over the
+coarse picture of what was read, is a pair of eyes, an ear, a mouth (scene completion, Hays and Efros 2007; here between the
+levels of a Laplacian pyramid). Each variant gets another one.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from . import pyramid
+from .bundle import Bundle, _broken
+from .meant import smooth
+from .windows import window_max
+
+# A bundle's file: a zip of pictures, and one of all their keys, side by side in rows.
+KEYS, KEY_SIZE = "keys.jpg", 16
+LARGEST_PICTURE, LARGEST_KEYS = 1 << 18, 1 << 25
+# Colours are compared as brightness and two differences of colours, which count less.
+BRIGHTNESS = np.array([[1, 1, 1], [1, -1, 0], [0, -1, 1]], np.float32).T / 2 * np.array([1.2, 0.7, 0.7], np.float32)
+# What is around the mask (so far, as a share of the side) is known, what is in it is a guess, and all else says a little.
+AROUND, GUESS, ELSEWHERE = 1 / 8, 0.5, 0.15
+# How much a picture that is brighter as a whole, or of another tint, is like it all the same: its detail is what counts.
+TINT = 0.15
+# So many of the likest ones, by their keys, are moved into place and compared again; so many are handed on.
+LOOKED_AT, HANDED_ON = 20, 6
+# None is whose error is more than so many times the least.
+WORSE = 2.0
+# They are moved so often, by a step each; at most so far (share of the side), by this growth (log) and turn (radians).
+STEPS, FARTHEST = 3, np.array([0.06, 0.06, 0.08, 0.1])
+# Steps are kept small by this share of the mean square of the slopes.
+STIFF = 0.02
+# What has more detail than this, against most of those that fit, has something that the others have not: glasses, a hand.
+UNUSUAL = 1.1
+# Detail is as strong as the photo's around it, within these bounds.
+GAIN = (0.7, 1.3)
+# The map that brings its colours to those around stays near to none: so much, in mean squares of its colours.
+NEAR = 0.1
+# Differences that are smaller than this (full scale 1) are of light and tint, larger ones of form; those with what was read
+# count so much less than those with the photo. They are made smooth so much, but over the picture's edges, as high as this,
+# less, down to that share; in so many rounds.
+SHADE, GUESSED, SMOOTH, EDGE, LEAST_LINK, ROUNDS = 0.1, 0.3, 2.0, 0.08, 0.1, 100
+# Where the mask is less than the first number, detail is the photo's, from the second on an exemplar's.
+RIM = (0.2, 0.7)
+# Coarse pictures that differ by less than the first number (full scale 1, after their means are one) are of the same thing,
+# by more than the second of two: there the detail of one is none of the other's.
+SAME, OTHER = 0.2, 0.5
+# Below this difference a cell fits; with at least so many of them it does as a whole.
+FITS, ENOUGH = 0.12, 0.75
+# Pictures are compared in cells of 1 << CELL pixels of what was read, and detail is what is finer than 1 << COARSE.
+CELL, COARSE = 2, 3
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A picture, S' x S' x 3 in [0, 1], how it has to be moved (`warped`), and the share of the mask's cells in which it
+    fits then."""
+
+    picture: np.ndarray
+    place: np.ndarray
+    fits: float
+
+
+class Exemplars:
+    """The pictures of a bundle's file. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle):
+        """Reads the keys; raises BundleError if the file is not what the manifest says."""
+        entry, self._bundle = bundle.exemplars, bundle
+        self.size, self._lock = entry.size, threading.Lock()
+        try:
+            self._zip = zipfile.ZipFile(bundle.folder / entry.file)
+            self._read_keys(entry.count)
+        except (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
+            raise _broken(bundle.folder, f"its exemplars ({entry.file}) cannot be read ({error})") from error
+
+    def _read_keys(self, count: int) -> None:
+        across = -(-count // rows_of(count))
+        mosaic = self._open(KEYS, (across * KEY_SIZE, rows_of(count) * KEY_SIZE), LARGEST_KEYS)
+        tiles = mosaic.reshape(rows_of(count), KEY_SIZE, across, KEY_SIZE, 3).transpose(0, 2, 1, 3, 4)
+        tiles = tiles.reshape(-1, KEY_SIZE * KEY_SIZE, 3)[:count]
+        keys = (tiles.reshape(-1, 3) @ BRIGHTNESS).reshape(tiles.shape)
+        self._keys, self._squares = keys.reshape(count, -1), (keys**2).sum(2)
+
+    def _open(self, name: str, size: tuple[int, int], largest: int) -> np.ndarray:
+        """One of the pictures, H x W x 3 in [0, 1]; `size` is width and height."""
+        with self._lock:
+            if self._zip.getinfo(name).file_size > largest:
+                raise ValueError(f"{name} is too large")
+            packed = self._zip.read(name)
+        picture = Image.open(io.BytesIO(packed), formats=("JPEG", "WEBP"))
+        if picture.size != size:
+            raise ValueError(f"{name} has {picture.size[0]} x {picture.size[1]} pixels in place of {size[0]} x {size[1]}")
+        return np.asarray(picture.convert("RGB"), np.float32) / 255
+
+    def like(self, read: np.ndarray, mask: np.ndarray) -> list[Exemplar]:
+        """Those that fit best into `mask` (n x n in 0..1), best first. `read`: what was read, in the photo, n x n x 3."""
+        n = len(read)
+        half, weight = pyramid.d(read), weights(pyramid.block_mean(mask, 2))
+        likest = self._likest(pyramid.reduce(read, _levels(n, KEY_SIZE)), pyramid.block_mean(mask, n // KEY_SIZE))
+        pictures = [self._picture(i)[:, :: -1 if mirrored else 1] for i, mirrored in likest]
+        small = np.stack([pyramid.reduce(picture, _levels(self.size, len(half))) for picture in pictures])
+        places = _places(small, half, weight)
+        small = np.stack([_recoloured(picture, read, mask) for picture in warped(small, places)])
+        errors = _differences(small, half, weight)
+        amounts = [float((pyramid.block_mean(mask, 2)[:, :, None] * detail(x, COARSE - 1) ** 2).sum()) for x in small]
+        unusual = np.maximum(np.array(amounts) / max(float(np.median(amounts)), 1e-6) - UNUSUAL, 0)
+        errors = errors * (1 + unusual)
+        order = [i for i in np.argsort(errors, kind="stable")[:HANDED_ON] if errors[i] <= WORSE * errors.min()]
+        return [Exemplar(pictures[i], places[i], _fits(read, small[i], mask)) for i in order]
+
+    def _picture(self, i: int) -> np.ndarray:
+        try:
+            return self._open(name_of(i), (self.size, self.size), LARGEST_PICTURE)
+        except (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
+            raise _broken(self._bundle.folder, f"its exemplar {name_of(i)} cannot be read ({error})") from error
+
+    def _likest(self, key: np.ndarray, mask: np.ndarray) -> list[tuple[int, bool]]:
+        """The likest by their keys, and whether mirrored, best first."""
+        flips = (slice(None), slice(None, None, -1))
+        found = []
+        for mirrored, flip in enumerate(flips):
+            weight = weights(mask)[:, flip]
+            share = np.repeat((weight / weight.sum()).reshape(-1, 1).astype(np.float32), 3, 1)
+            wanted = key[:, flip].reshape(-1, 3) @ BRIGHTNESS
+            # The weighted mean square of the difference, and the squares of its weighted means.
+            means = np.stack([np.where(np.arange(3) == c, share, 0).reshape(-1) for c in range(3)], 1)
+            products = self._keys @ np.concatenate([means, (share * wanted).reshape(-1, 1)], 1)
+            tint = products[:, :3] - (share * wanted).sum(0)
+            error = self._squares @ share[:, 0] - 2 * products[:, 3] - (1 - TINT) * (tint**2).sum(1)
+            likest = np.argpartition(error, min(LOOKED_AT, len(error)) - 1)[:LOOKED_AT]
+            found += [(float(error[i]), int(i), bool(mirrored)) for i in likest]
+        return [(i, mirrored) for _error, i, mirrored in sorted(found)[:LOOKED_AT]]
+
+
+def rows_of(count: int) -> int:
+    """Rows of keys in their picture."""
+    return int(np.ceil(np.sqrt(count)))
+
+
+def name_of(i: int) -> str:
+    return f"{i:05}.webp"
+
+
+def _levels(n: int, m: int) -> int:
+    return (n // m).bit_length() - 1
+
+
+def weights(mask: np.ndarray) -> np.ndarray:
+    """How much each pixel says of what fits into `mask`, n x n."""
+    around = window_max(mask, max(1, round(AROUND * len(mask)))) - mask
+    return GUESS * mask + around + ELSEWHERE
+
+
+def detail(picture: np.ndarray, levels: int) -> np.ndarray:
+    """What is finer than the picture `levels` coarser, n x n x 3."""
+    return picture - pyramid.enlarge(pyramid.reduce(picture, levels), levels)
+
+
+def _centred(difference: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """... x n x n x 3 without their weighted means."""
+    return difference - np.einsum("yx,...yxc->...c", weight / weight.sum(), difference)[..., None, None, :]
+
+
+def _differences(pictures: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted mean squares, in the space of `BRIGHTNESS`, of N x n x n x 3 from n x n x 3; a common tint counts little."""
+    share, difference = weight / weight.sum(), (pictures - wanted) @ BRIGHTNESS
+    tint = np.einsum("yx,iyxc->ic", share, difference)
+    return np.einsum("yx,iyxc->i", share, difference**2) - (1 - TINT) * (tint**2).sum(1)
+
+
+def _places(pictures: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """How to move each of N x n x n x 3 onto `wanted`, n x n x 3: N x 4, shift in x and y (shares of the side), log growth
+    and turn, by steps of least squares (Lucas and Kanade 1981)."""
+    count, n = pictures.shape[:2]
+    places, root = np.zeros((count, 4)), np.sqrt(weight)[:, :, None]
+    at = (np.arange(n) + 0.5) / n - 0.5
+    x, y = at[None, :, None], at[:, None, None]
+    for _ in range(STEPS):
+        now = warped(pictures, places)
+        gy, gx = (g * n for g in np.gradient(now, axis=(1, 2)))
+        slopes = np.stack([(root * s).reshape(count, -1) for s in (gx, gy, gx * x + gy * y, gy * x - gx * y)], 2)
+        wrong = (root * _centred(wanted - now, weight)).reshape(count, -1, 1)
+        square = slopes.transpose(0, 2, 1) @ slopes
+        small = STIFF * np.trace(square, axis1=1, axis2=2)[:, None, None] / 4 + 1e-9
+        step = np.linalg.solve(square + small * np.eye(4), slopes.transpose(0, 2, 1) @ wrong)[:, :, 0]
+        places = np.clip(places + step, -FARTHEST, FARTHEST)
+    return places
+
+
+def warped(pictures: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """N x n x n x 3 moved: what is at a point is what was where `places` (N x 4) says; beyond the edge its edge."""
+    count, n = pictures.shape[:2]
+    dx, dy, grow, turn = places.T[:, :, None, None]
+    at = (np.arange(n) + 0.5) / n - 0.5
+    cos, sin = np.exp(grow) * np.cos(turn), np.exp(grow) * np.sin(turn)
+    x = np.clip((at[None, :] * cos - at[:, None] * sin + dx + 0.5) * n - 0.5, 0, n - 1)
+    y = np.clip((at[:, None] * cos + at[None, :] * sin + dy + 0.5) * n - 0.5, 0, n - 1)
+    left, top = np.minimum(x.astype(np.intp), n - 2), np.minimum(y.astype(np.intp), n - 2)
+    fx, fy = ((v - start)[..., None].astype(np.float32) for v, start in ((x, left), (y, top)))
+    flat, corner = pictures.reshape(-1, 3), np.arange(count)[:, None, None] * (n * n) + top * n + left
+    upper, lower = (flat[corner + row] * (1 - fx) + flat[corner + row + 1] * fx for row in (0, n))
+    return upper * (1 - fy) + lower * fy
+
+
+def _apart(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """How much the cells of what was read (n x n x 3) and of a picture (of any size) differ, a value a cell."""
+    cells = pyramid.block_mean(mask, 1 << CELL)
+    read, picture = (pyramid.reduce(x, _levels(len(x), len(cells))) for x in (read, picture))
+    difference = np.abs(_centred(read - picture, weights(cells))).max(2)
+    return np.maximum(0.7 * difference, pyramid.d(pyramid.u(difference[:, :, None]))[:, :, 0])
+
+
+def _fits(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> float:
+    cells = pyramid.block_mean(mask, 1 << CELL)
+    return float((cells * (_apart(read, picture, mask) < FITS)).sum() / max(float(cells.sum()), 1e-6))
+
+
+def _recoloured(picture: np.ndarray, read: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A picture (of any size) in the colours and the light of what was read, n x n x 3: the affine map that brings cells
+    of one nearest to those of the other, and is near to none."""
+    cells = pyramid.block_mean(mask, 1 << CELL)
+    have, want = (pyramid.reduce(x, _levels(len(x), len(cells))).reshape(-1, 3) for x in (picture, read))
+    share = (weights(cells) / weights(cells).sum()).reshape(-1, 1)
+    mean, wanted = (share * have).sum(0), (share * want).sum(0)
+    have = have - mean
+    square = have.T @ (share * have)
+    stay = NEAR * np.trace(square) / 3 * np.eye(3)
+    change = np.linalg.solve(square + stay, have.T @ (share * (want - wanted)) + stay)
+    return ((picture - mean) @ change + wanted).astype(np.float32)
+
+
+def _tone(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """What has to be added to `picture` so that its light goes over into that of what was read, n x n x 3: their difference,
+    smooth but for the picture's own edges (a screened Poisson equation). Around the mask all of it counts, inside what is
+    so small that it is not another form."""
+    difference = read - picture
+    small = 1 / (1 + (np.abs(difference).max(2) / SHADE) ** 2) ** 2
+    count = (1 - mask + mask * GUESSED * small)[:, :, None].astype(np.float32)
+    tone, links = difference * count / (count + 0.5), []
+    for axis in (0, 1):
+        step = np.abs(np.diff(picture, axis=axis)).max(2, keepdims=True)
+        link = SMOOTH * np.maximum(np.exp(-step / EDGE), LEAST_LINK)
+        widths = [(1, 1) if a == axis else (0, 0) for a in range(3)]
+        links.append(np.pad(link, widths).astype(np.float32))
+    sides = [(links[0][:-1], 0, -1), (links[0][1:], 0, 1), (links[1][:, :-1], 1, -1), (links[1][:, 1:], 1, 1)]
+    total = count + sum(link for link, _, _ in sides)
+    for _ in range(ROUNDS):
+        near = np.pad(tone, ((1, 1), (1, 1), (0, 0)))
+        n = len(tone)
+        parts = {(0, -1): near[:n, 1:-1], (0, 1): near[2:, 1:-1], (1, -1): near[1:-1, :n], (1, 1): near[1:-1, 2:]}
+        tone = (count * difference + sum(link * parts[axis, way] for link, axis, way in sides)) / total
+    return tone
+
+
+def with_detail(read: np.ndarray, exemplar: Exemplar, photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What was read (n x n x 3) with an exemplar's detail in place of its own inside `mask` (n x n), and what of that detail
+    is finer than n pixels, S' x S' x 3. `photo`: n x n x 3, what is around."""
+    [moved] = warped(exemplar.picture[None], exemplar.place[None])
+    moved = _recoloured(moved, read, mask)
+    levels = _levels(len(moved), len(read))
+    picture = pyramid.reduce(moved, levels)
+    around = (window_max(mask, max(1, round(AROUND * len(mask)))) * (1 - mask) ** 2)[:, :, None]
+    amounts = [float((around * detail(x, COARSE) ** 2).sum()) + 1e-6 for x in (photo, picture)]
+    gain = np.float32(np.clip(np.sqrt(amounts[0] / amounts[1]), *GAIN))
+    picture = picture + (gain - 1) * detail(picture, COARSE)
+    picture = picture + pyramid.u(_tone(pyramid.d(read), pyramid.d(picture), pyramid.block_mean(mask, 2)))
+    same = 1 - smooth((_apart(read, picture, mask) - SAME) / (OTHER - SAME))
+    same = pyramid.enlarge(same[:, :, None].astype(np.float32), CELL)
+    weight = smooth((mask - RIM[0]) / (RIM[1] - RIM[0]))[:, :, None] * same
+    with_it = np.clip(read + weight * (picture - read), 0, 1).astype(np.float32)
+    return with_it, pyramid.enlarge(weight, levels) * gain * detail(moved, levels)

@@ -1,0 +1,160 @@
+"""What a painting means, before the levels draw it: what the interpreter reads, the strokes in it, and details that fit.
+
+The finer levels believe the picture that they are given; paint is cruder than any picture of a photo, with too few tones,
+about where they belong, and rims of what was there before. The interpreter sees the photo around, the painting, where it
+counts and how crude it is (`realism`), and says what coarse picture is likely to be meant. Where something was taken away,
+that picture is soft, and an exemplar has the detail (`lapcvae.exemplars`).
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import pyramid
+from .encoding import EncodedPhoto
+from .engine import Engine
+from .exemplars import ENOUGH, Exemplar, with_detail
+from .interpret import interpreted
+from .masks import Masks, Paint, cell_means, opaque_around
+from .strands import Drawn, Strokes
+
+# Paintings are taken more than one way, in turn. How strokes are shown to the interpreter: as sharp as they are (towards 0:
+# eyes, locks of hair) or as cells show them (towards 1: a beard that a thick line stands for), a power of `realism`; and how
+# many levels coarser than what it reads is the one that counts exactly.
+WAYS = ((1.0, 0), (0.5, 2), (0.1, 1))
+# With exemplars so often, each time with another one.
+ROUNDS = 2
+# Where less of the square than this was rubbed out, more of what is around is wanted there.
+MUCH = 0.025
+# At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
+# is crude on purpose only as `realism` says.
+SEEN_IN_PLACE = 0.5
+# Difference of what was read from what was painted, full scale 1, from which on the edges of strokes are not meant.
+AS_PAINTED = 0.08
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to take a painting. `looseness`: strokes as they are (0), as cells show them (1), or between; `level`: the one
+    that counts exactly; `number`: which of the exemplars."""
+
+    looseness: float
+    level: int
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`meant`: the picture at the interpreter's level, n x n x 3; `detailed`: the same at the model's size, S x S x 3, as
+    far as its detail is known, and `known`, whether an exemplar has it. `strokes`: how they look."""
+
+    meant: np.ndarray
+    detailed: np.ndarray
+    known: bool
+    strokes: Drawn | None
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What there is to be read: a photo, the paint on it and its masks, level j as it was painted, and `realism`. `strokes`:
+    what they are of, None where that does not count; `goes`: whether something is to go."""
+
+    encoded: EncodedPhoto
+    paint: Paint
+    masks: Masks
+    painted_j: np.ndarray
+    realism: float
+    strokes: Strokes | None
+    goes: bool
+
+    @property
+    def of_known(self) -> bool:
+        """Whether strokes are of hair, which the photo has, or of a wall."""
+        return self.strokes is not None and (len(self.strokes.hair) > 0 or bool(self.strokes.stands.any()))
+
+    @property
+    def rubbed_out(self) -> bool:
+        """Whether that is most of it."""
+        return (self.paint.erased * np.float32(1 << (2 * self.paint.level))).sum() > self.paint.cover.sum() / 2
+
+
+class Reader:
+    """Reads one painting, in its `ways`. `invents`: whether details may be an exemplar's; `one_way`: whether the first way
+    is the only one. Safe to call from several threads."""
+
+    def __init__(self, engine: Engine, painting: Painting, seed: int, invents: bool, one_way: bool):
+        self._engine, self._painting, self._seed = engine, painting, seed
+        self._level = engine.bundle.interpreter.level
+        self._b = painting.encoded.b[self._level]
+        self._m = cell_means(painting.masks.m, self._level)
+        self._lock = threading.Lock()
+        self._found: list[Exemplar] | None = None
+        ways = [(painting.realism**power, min(self._level + up, engine.bundle.K)) for power, up in WAYS]
+        if one_way:
+            ways = ways[:1]
+        elif painting.goes or painting.rubbed_out:
+            ways = [*ways[1:], ways[0]]
+        self._first = ways[0][0]
+        erased = painting.paint.erased
+        # Where nothing is to go, what is painted may be like nothing that there is, and what the photo shows needs no other.
+        self._sure = painting.goes or erased.any()
+        shown = painting.paint.on_photo or 0 < erased.mean() < MUCH or (not self._sure and painting.of_known)
+        self._invents = invents and not shown and engine.exemplars is not None
+        rounds = ROUNDS if self._invents and (self._sure or self._exemplar(0)) else 1
+        self.ways = [Way(*way, number) for number, way in enumerate(ways * rounds)]
+
+    def __call__(self, way: Way) -> Reading:
+        painting = self._painting
+        painted, meant = self._interpreted(way.looseness)
+        exemplar, fine = self._exemplar(way.number), None
+        if exemplar:
+            meant, fine = with_detail(meant, exemplar, self._b, self._m)
+        strokes = None
+        if painting.strokes:
+            key = (self._seed, way.level, round(1000 * way.looseness))
+            strokes = Drawn(painting.encoded.b, painting.paint, painting.strokes, meant, self._m, key)
+            meant = strokes.meant(meant, self._level)
+        detailed = with_strokes(meant, painted, painting, way.looseness)
+        if fine is not None:
+            detailed = detailed + pyramid.enlarge(fine, (len(detailed) // len(fine)).bit_length() - 1)
+        return Reading(meant, strokes.on(detailed, 0) if strokes else detailed, exemplar is not None, strokes)
+
+    def _interpreted(self, looseness: float) -> tuple[np.ndarray, np.ndarray]:
+        """The painting as it is shown to the interpreter, and what that reads, n x n x 3 both."""
+        painting, paint = self._painting, self._painting.paint
+        up = paint.level - self._level
+        opaque = opaque_around(paint, self._level, painting.masks.m)
+        erased = np.clip(paint.erased, 0, 1).repeat(1 << up, 0).repeat(1 << up, 1)
+        # Small strokes, such as a pupil, are hardly there in the cells of level j.
+        painted = self._b + pyramid.reduce(paint.fine, self._level)
+        as_cells = pyramid.enlarge(pyramid.reduce(painted, up), up)
+        painted = painted + looseness * opaque[:, :, None] * (as_cells - painted)
+        painted = painted + erased[:, :, None] * (pyramid.enlarge(painting.painted_j, up) - painted)
+        if paint.on_photo:
+            opaque = opaque * np.float32(max(SEEN_IN_PLACE, painting.realism))
+        opaque, crude = np.maximum(opaque, erased), np.maximum(painting.realism, erased)
+        return painted, interpreted(self._engine, self._b, painted, self._m, opaque, crude)
+
+    def _exemplar(self, number: int) -> Exemplar | None:
+        if not self._invents:
+            return None
+        with self._lock:
+            if self._found is None:
+                self._found = self._engine.exemplars.like(self._interpreted(self._first)[1], self._m)
+                if not self._sure and self._found[0].fits < ENOUGH:
+                    self._found = []
+        return self._found[number % len(self._found)] if self._found else None
+
+
+def with_strokes(meant: np.ndarray, painted: np.ndarray, painting: Painting, looseness: float) -> np.ndarray:
+    """What was read (`meant`, n x n x 3) at the model's size, with the edges of strokes that were read as `painted`."""
+    b_0, paint = painting.encoded.b[0], painting.paint
+    level = (len(b_0) // len(meant)).bit_length() - 1
+    as_painted = np.clip(1 - np.abs(meant - painted).max(2, keepdims=True) / AS_PAINTED, 0, 1)
+    as_painted *= 1 - looseness * cell_means(np.minimum(paint.cover, 1), level)[:, :, None]
+    strokes = np.clip(b_0 + paint.fine, 0, 1)
+    edges = strokes - pyramid.enlarge(pyramid.reduce(strokes, level), level)
+    return pyramid.project(pyramid.enlarge(meant, level) + pyramid.enlarge(as_painted, level) * edges, meant)
