@@ -53,8 +53,9 @@ RIM = (0.2, 0.7)
 # Coarse pictures that differ by less than the first number (full scale 1, after their means are one) are of the same thing,
 # by more than the second of two: there the detail of one is none of the other's.
 SAME, OTHER = 0.2, 0.5
-# Below this difference a cell fits; with at least so many of them it does as a whole.
-FITS, ENOUGH = 0.12, 0.75
+# Below this difference a cell fits; with at least so many of them it does as a whole, and with so many where something is
+# to go, which is what it has not to look like.
+FITS, ENOUGH, ENOUGH_WHERE_IT_GOES = 0.12, 0.75, 0.4
 # Pictures are compared in cells of 1 << CELL pixels of what was read, and detail is what is finer than 1 << COARSE.
 CELL, COARSE = 2, 3
 

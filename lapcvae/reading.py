@@ -16,7 +16,7 @@ import numpy as np
 from . import pyramid
 from .encoding import EncodedPhoto
 from .engine import Engine
-from .exemplars import ENOUGH, Exemplar, with_detail
+from .exemplars import ENOUGH, ENOUGH_WHERE_IT_GOES, Exemplar, with_detail
 from .interpret import interpreted
 from .masks import Masks, Paint, cell_means, opaque_around
 from .strands import Drawn, Strokes
@@ -27,6 +27,8 @@ from .strands import Drawn, Strokes
 WAYS = ((1.0, 0), (0.5, 2), (0.1, 1))
 # With exemplars so often, each time with another one.
 ROUNDS = 2
+# Strokes of which such a share is hair or a wall need no detail of anything else.
+KNOWN = 0.2
 # Where less of the square than this was rubbed out, more of what is around is wanted there.
 MUCH = 0.025
 # At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
@@ -72,8 +74,8 @@ class Painting:
 
     @property
     def of_known(self) -> bool:
-        """Whether strokes are of hair, which the photo has, or of a wall."""
-        return self.strokes is not None and (len(self.strokes.hair) > 0 or bool(self.strokes.stands.any()))
+        """Whether much of it is of hair, which the photo has, or of a wall."""
+        return self.strokes is not None and self.strokes.known > KNOWN
 
     @property
     def rubbed_out(self) -> bool:
@@ -103,6 +105,7 @@ class Reader:
         self._sure = painting.goes or erased.any()
         shown = painting.paint.on_photo or 0 < erased.mean() < MUCH or (not self._sure and painting.of_known)
         self._invents = invents and not shown and engine.exemplars is not None
+        # Where one is wanted, it is looked for when a variant is.
         rounds = ROUNDS if self._invents and (self._sure or self._exemplar(0)) else 1
         self.ways = [Way(*way, number) for number, way in enumerate(ways * rounds)]
 
@@ -144,7 +147,7 @@ class Reader:
         with self._lock:
             if self._found is None:
                 self._found = self._engine.exemplars.like(self._interpreted(self._first)[1], self._m)
-                if not self._sure and self._found[0].fits < ENOUGH:
+                if self._found[0].fits < (ENOUGH_WHERE_IT_GOES if self._sure else ENOUGH):
                     self._found = []
         return self._found[number % len(self._found)] if self._found else None
 

@@ -51,13 +51,14 @@ CHANGED = 0.1
 class Strokes:
     """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3, if
     there are any; `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the
-    direction that it lies in, CELLS x CELLS x 2 (x, y)."""
+    direction that it lies in, CELLS x CELLS x 2 (x, y). `known`: the share of what is painted that either of both is."""
 
     stands: np.ndarray
     hair: np.ndarray
     fine: float
     locks: float
     along: np.ndarray
+    known: float
 
 
 def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, wall: float, goes: bool) -> Strokes | None:
@@ -93,17 +94,18 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, wall:
     of_hair = (_opened(hair, SMALL if goes else THIN) > 0.5) & painted
     if not (stands.any() or of_hair.any()):
         return None
+    known = float(np.maximum(stands, of_hair)[painted].mean())
     stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
     stands = np.clip(pyramid.enlarge(stands[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
     if not of_hair.any():
-        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32))
+        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32), known)
     of_thick, share = of_hair[painted], GOES if goes else 1.0
     own_fine, own_locks = (share * min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
     hair = colours[_some(of_hair)]
     beside = np.zeros((CELLS, CELLS), np.float32)
     beside[bare] = _of(hair, b[level][bare]) * _rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
-    return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside))
+    return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside), known)
 
 
 class Drawn:

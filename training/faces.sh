@@ -61,12 +61,16 @@ stage 12-octave faces-256 70000 --init "$out/11-octave" "${sampled[@]}" --advers
 mkdir -p "$out/finder"
 ln -sfn ../cache "$out/finder/cache"
 "$python" -m training finder --data "$faces" --out "$out/finder" --scenes "$(pictures 125000)"
+# Some of the faces themselves, small, for the details of what is taken away.
+mkdir -p "$out/exemplars"
+ln -sfn ../cache "$out/exemplars/cache"
+"$python" -m training exemplars --data "$faces" --out "$out/exemplars" --bare --count "$(pictures 5500)"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"
 }
 exported() { "$python" export_onnx.py "$out/$1" -o "$out/$2" --title "$3" --eyes 0.464,0.252 --int8 "$faces" \
-  --interpreter "$out/9-reader" "${@:4}"; }
+  --interpreter "$out/9-reader" --exemplars "$out/exemplars" "${@:4}"; }
 
 evaluated 10-edits evaluation-128
 exported 10-edits faces-128 "Faces, 128 pixels" --finder "$out/finder" --quality "$out/evaluation-128/evaluation.json"
