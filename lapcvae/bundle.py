@@ -23,7 +23,8 @@ LARGEST_FILE = 1 << 30
 LARGEST_SIZE = 4096
 MOST_LEVELS = 10
 MOST_CHANNELS = 4096
-MOST_EXEMPLARS = 99_999
+# A picture of less is compared with nothing.
+MOST_EXEMPLARS, LEAST_READ = 99_999, 16
 # The model that is used when none is named, with the larger ones that extend it.
 USUAL = "faces-128"
 
@@ -328,8 +329,8 @@ class _Reader:
         if not isinstance(entry, dict) or not read:
             raise _broken(self.folder, 'its exemplars ("exemplars") are not described, or nothing reads paintings')
         own = self.whole(entry, "size", read, size)
-        if own & (own - 1) or size % own or own % read:
-            raise _broken(self.folder, f"its exemplars have {own} pixels, which is no level's size")
+        if read < LEAST_READ or own & (own - 1) or size % own or own % read:
+            raise _broken(self.folder, f"its exemplars have {own} pixels, which does not fit what is read")
         return ExemplarFile(self.text(entry, "file"), self.whole(entry, "count", 1, MOST_EXEMPLARS), own)
 
     def check_steps(self, levels: tuple[Level, ...]) -> None:

@@ -185,15 +185,15 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
     # Around what is large, what strokes left of it is of what they are; close to a thing it may be anything.
     drawn = np.maximum(paint.cover, is_large(paint) * whole.cover)
-    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn)
-    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn), narrow=narrow)
+    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn, turn=(0, 2))
+    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
                seed: int, structure: float, told: WhatIsMeant | None = None,
-               drawn: np.ndarray | None = None) -> Plan:  # fmt: skip
+               drawn: np.ndarray | None = None, turn: tuple[int, int] = (0, 1)) -> Plan:  # fmt: skip
     """`told`: what of the photo gets other colours, and stays what it is otherwise. `drawn`: what was painted by hand,
-    S x S, if something is to go and hardly any of the paint is to be met exactly."""
+    S x S, if something is to go and hardly any of the paint is to be met exactly. `turn`: which of how many plans."""
     b_j = encoded.b[paint.level]
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     free = drawn is not None
@@ -222,7 +222,7 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
             plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, is_large(paint), free))
         painting = Painting(encoded, paint, masks, painted_j, realism, plan.strokes, free)
         # Of the photo's own structure there is one.
-        reader = Reader(engine, painting, seed, invents=not structure, one_way=structure >= MATERIAL)
+        reader = Reader(engine, painting, seed, invents=not structure, one_way=structure >= MATERIAL, turn=turn)
         return replace(plan, readings=Readings(lambda way: _wanted(plan, reader, way), [(way,) for way in reader.ways]))
     wanted = _with_structure(plan, paint.level, painted)
     strokes = {}

@@ -1,9 +1,9 @@
 """What may be where something was taken away: pictures that fit what was read there, for their detail.
 
 The interpreter reads what is meant, softly: an eye is ten of its pixels wide. Among some thousands of aligned pictures there
-are always a few that look nearly alike around and, as far as can be told, in it. The detail of such an exemplar, over the
-coarse picture of what was read, is a pair of eyes, an ear, a mouth (scene completion, Hays and Efros 2007; here between the
-levels of a Laplacian pyramid). Each variant gets another one.
+are always a few that look nearly alike around and, as far as can be told, in it. Such an exemplar, in the light and the
+colours of what was read, has a pair of eyes there, an ear, a mouth (scene completion, Hays and Efros 2007; here between the
+levels of a Laplacian pyramid). Variants get different ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from .windows import window_max
 
 # A bundle's file: a zip of pictures, and one of all their keys, side by side in rows.
 KEYS, KEY_SIZE = "keys.jpg", 16
-LARGEST_PICTURE, LARGEST_KEYS = 1 << 18, 1 << 25
+LARGEST_PICTURE, LARGEST_KEYS, LARGEST_FILE = 1 << 18, 1 << 25, 1 << 28
+# What Pillow and zipfile raise of a file that is damaged, or made to do damage.
+FAULTS = (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile, Image.DecompressionBombError)
 # Colours are compared as brightness and two differences of colours, which count less.
 BRIGHTNESS = np.array([[1, 1, 1], [1, -1, 0], [0, -1, 1]], np.float32).T / 2 * np.array([1.2, 0.7, 0.7], np.float32)
 # What is around the mask (so far, as a share of the side) is known, what is in it is a guess, and all else says a little.
@@ -46,15 +48,12 @@ GAIN = (0.7, 1.3)
 NEAR = 0.1
 # Differences that are smaller than this (full scale 1) are of light and tint, larger ones of form; those with what was read
 # count so much less than those with the photo. They are made smooth so much, but over the picture's edges, as high as this,
-# less, down to that share; in so many rounds.
-SHADE, GUESSED, SMOOTH, EDGE, LEAST_LINK, ROUNDS = 0.1, 0.3, 2.0, 0.08, 0.1, 100
+# less, down to that share; in so many sweeps over all cells.
+SHADE, GUESSED, SMOOTH, EDGE, LEAST_LINK, SWEEPS = 0.1, 0.3, 2.0, 0.08, 0.1, 100
 # Where the mask is less than the first number, detail is the photo's, from the second on an exemplar's.
 RIM = (0.2, 0.7)
-# Coarse pictures that differ by less than the first number (full scale 1, after their means are one) are of the same thing,
-# by more than the second of two: there the detail of one is none of the other's.
-SAME, OTHER = 0.2, 0.5
-# Below this difference a cell fits; with at least so many of them it does as a whole, and with so many where something is
-# to go, which is what it has not to look like.
+# Below this difference (full scale 1, after their means are one) a cell fits; with at least so many of them it does as a
+# whole, and with so many where something is to go, which is what it has not to look like.
 FITS, ENOUGH, ENOUGH_WHERE_IT_GOES = 0.12, 0.75, 0.4
 # Pictures are compared in cells of 1 << CELL pixels of what was read, and detail is what is finer than 1 << COARSE.
 CELL, COARSE = 2, 3
@@ -78,9 +77,12 @@ class Exemplars:
         entry, self._bundle = bundle.exemplars, bundle
         self.size, self._lock = entry.size, threading.Lock()
         try:
+            if (bundle.folder / entry.file).stat().st_size > LARGEST_FILE:
+                raise ValueError(f"it has more than {LARGEST_FILE} bytes")
             self._zip = zipfile.ZipFile(bundle.folder / entry.file)
+            self._zip.getinfo(name_of(entry.count - 1))
             self._read_keys(entry.count)
-        except (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
+        except FAULTS as error:
             raise _broken(bundle.folder, f"its exemplars ({entry.file}) cannot be read ({error})") from error
 
     def _read_keys(self, count: int) -> None:
@@ -94,7 +96,11 @@ class Exemplars:
     def _open(self, name: str, size: tuple[int, int], largest: int) -> np.ndarray:
         """One of the pictures, H x W x 3 in [0, 1]; `size` is width and height."""
         with self._lock:
-            if self._zip.getinfo(name).file_size > largest:
+            inside = self._zip.getinfo(name)
+            # Not packed, and not locked: what it says of its size is true then.
+            if inside.compress_type != zipfile.ZIP_STORED or inside.flag_bits & 1:
+                raise ValueError(f"{name} is not stored as it is")
+            if max(inside.file_size, inside.compress_size) > largest:
                 raise ValueError(f"{name} is too large")
             packed = self._zip.read(name)
         picture = Image.open(io.BytesIO(packed), formats=("JPEG", "WEBP"))
@@ -121,7 +127,7 @@ class Exemplars:
     def _picture(self, i: int) -> np.ndarray:
         try:
             return self._open(name_of(i), (self.size, self.size), LARGEST_PICTURE)
-        except (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
+        except FAULTS as error:
             raise _broken(self._bundle.folder, f"its exemplar {name_of(i)} cannot be read ({error})") from error
 
     def _likest(self, key: np.ndarray, mask: np.ndarray) -> list[tuple[int, bool]]:
@@ -234,7 +240,7 @@ def _recoloured(picture: np.ndarray, read: np.ndarray, mask: np.ndarray) -> np.n
     mean, wanted = (share * have).sum(0), (share * want).sum(0)
     have = have - mean
     square = have.T @ (share * have)
-    stay = NEAR * np.trace(square) / 3 * np.eye(3)
+    stay = (NEAR * np.trace(square) / 3 + 1e-6) * np.eye(3)
     change = np.linalg.solve(square + stay, have.T @ (share * (want - wanted)) + stay)
     return ((picture - mean) @ change + wanted).astype(np.float32)
 
@@ -254,7 +260,7 @@ def _tone(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray
         links.append(np.pad(link, widths).astype(np.float32))
     sides = [(links[0][:-1], 0, -1), (links[0][1:], 0, 1), (links[1][:, :-1], 1, -1), (links[1][:, 1:], 1, 1)]
     total = count + sum(link for link, _, _ in sides)
-    for _ in range(ROUNDS):
+    for _ in range(SWEEPS):
         near = np.pad(tone, ((1, 1), (1, 1), (0, 0)))
         n = len(tone)
         parts = {(0, -1): near[:n, 1:-1], (0, 1): near[2:, 1:-1], (1, -1): near[1:-1, :n], (1, 1): near[1:-1, 2:]}
@@ -263,8 +269,8 @@ def _tone(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray
 
 
 def with_detail(read: np.ndarray, exemplar: Exemplar, photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What was read (n x n x 3) with an exemplar's detail in place of its own inside `mask` (n x n), and what of that detail
-    is finer than n pixels, S' x S' x 3. `photo`: n x n x 3, what is around."""
+    """What was read (n x n x 3) with an exemplar in its light in place of it inside `mask` (n x n), and what of that is
+    finer than n pixels, S' x S' x 3. `photo`: n x n x 3, what is around."""
     [moved] = warped(exemplar.picture[None], exemplar.place[None])
     moved = _recoloured(moved, read, mask)
     levels = _levels(len(moved), len(read))
@@ -274,8 +280,6 @@ def with_detail(read: np.ndarray, exemplar: Exemplar, photo: np.ndarray, mask: n
     gain = np.float32(np.clip(np.sqrt(amounts[0] / amounts[1]), *GAIN))
     picture = picture + (gain - 1) * detail(picture, COARSE)
     picture = picture + pyramid.u(_tone(pyramid.d(read), pyramid.d(picture), pyramid.block_mean(mask, 2)))
-    same = 1 - smooth((_apart(read, picture, mask) - SAME) / (OTHER - SAME))
-    same = pyramid.enlarge(same[:, :, None].astype(np.float32), CELL)
-    weight = smooth((mask - RIM[0]) / (RIM[1] - RIM[0]))[:, :, None] * same
+    weight = smooth((mask - RIM[0]) / (RIM[1] - RIM[0]))[:, :, None]
     with_it = np.clip(read + weight * (picture - read), 0, 1).astype(np.float32)
     return with_it, pyramid.enlarge(weight, levels) * gain * detail(moved, levels)

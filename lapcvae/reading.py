@@ -1,9 +1,8 @@
 """What a painting means, before the levels draw it: what the interpreter reads, the strokes in it, and details that fit.
 
-The finer levels believe the picture that they are given; paint is cruder than any picture of a photo, with too few tones,
-about where they belong, and rims of what was there before. The interpreter sees the photo around, the painting, where it
-counts and how crude it is (`realism`), and says what coarse picture is likely to be meant. Where something was taken away,
-that picture is soft, and an exemplar has the detail (`lapcvae.exemplars`).
+The interpreter says what coarse picture is likely to be meant (`lapcvae.interpret`), of strokes as they are or as cells show
+them. Walls stand as they were painted, hair gets strands (`lapcvae.strands`). Where something was taken away, that picture
+is soft, and an exemplar has the detail (`lapcvae.exemplars`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from . import pyramid
 from .encoding import EncodedPhoto
 from .engine import Engine
-from .exemplars import ENOUGH, ENOUGH_WHERE_IT_GOES, Exemplar, with_detail
+from .exemplars import ENOUGH, ENOUGH_WHERE_IT_GOES, HANDED_ON, Exemplar, with_detail
 from .interpret import interpreted
 from .masks import Masks, Paint, cell_means, opaque_around
 from .strands import Drawn, Strokes
@@ -85,15 +84,18 @@ class Painting:
 
 class Reader:
     """Reads one painting, in its `ways`. `invents`: whether details may be an exemplar's; `one_way`: whether the first way
-    is the only one. Safe to call from several threads."""
+    is the only one; `turn`: which of how many plans of the same edit this is, so that they begin with different exemplars.
+    Safe to call from several threads."""
 
-    def __init__(self, engine: Engine, painting: Painting, seed: int, invents: bool, one_way: bool):
+    def __init__(self, engine: Engine, painting: Painting, seed: int, invents: bool, one_way: bool,
+                 turn: tuple[int, int] = (0, 1)):  # fmt: skip
         self._engine, self._painting, self._seed = engine, painting, seed
         self._level = engine.bundle.interpreter.level
         self._b = painting.encoded.b[self._level]
         self._m = cell_means(painting.masks.m, self._level)
         self._lock = threading.Lock()
         self._found: list[Exemplar] | None = None
+        self._shown: dict[float, tuple[np.ndarray, np.ndarray]] = {}
         ways = [(painting.realism**power, min(self._level + up, engine.bundle.K)) for power, up in WAYS]
         if one_way:
             ways = ways[:1]
@@ -102,12 +104,14 @@ class Reader:
         self._first = ways[0][0]
         erased = painting.paint.erased
         # Where nothing is to go, what is painted may be like nothing that there is, and what the photo shows needs no other.
-        self._sure = painting.goes or erased.any()
-        shown = painting.paint.on_photo or 0 < erased.mean() < MUCH or (not self._sure and painting.of_known)
+        self._sure = painting.goes or painting.rubbed_out
+        little = not painting.goes and 0 < erased.mean() < MUCH
+        shown = painting.paint.on_photo or little or (not self._sure and painting.of_known)
         self._invents = invents and not shown and engine.exemplars is not None
         # Where one is wanted, it is looked for when a variant is.
         rounds = ROUNDS if self._invents and (self._sure or self._exemplar(0)) else 1
-        self.ways = [Way(*way, number) for number, way in enumerate(ways * rounds)]
+        numbers = sorted(range(HANDED_ON), key=lambda i: ((i - turn[0]) % turn[1], i))
+        self.ways = [Way(*way, number) for number, way in zip(numbers, ways * rounds)]
 
     def __call__(self, way: Way) -> Reading:
         painting = self._painting
@@ -127,6 +131,12 @@ class Reader:
 
     def _interpreted(self, looseness: float) -> tuple[np.ndarray, np.ndarray]:
         """The painting as it is shown to the interpreter, and what that reads, n x n x 3 both."""
+        if looseness not in self._shown:
+            # Two threads may both do it; the answer is the same.
+            self._shown[looseness] = self._interpret(looseness)
+        return self._shown[looseness]
+
+    def _interpret(self, looseness: float) -> tuple[np.ndarray, np.ndarray]:
         painting, paint = self._painting, self._painting.paint
         up = paint.level - self._level
         opaque = opaque_around(paint, self._level, painting.masks.m)
@@ -146,9 +156,9 @@ class Reader:
             return None
         with self._lock:
             if self._found is None:
-                self._found = self._engine.exemplars.like(self._interpreted(self._first)[1], self._m)
-                if self._found[0].fits < (ENOUGH_WHERE_IT_GOES if self._sure else ENOUGH):
-                    self._found = []
+                found = self._engine.exemplars.like(self._interpreted(self._first)[1], self._m)
+                enough = ENOUGH_WHERE_IT_GOES if self._sure else ENOUGH
+                self._found = [one for one in found if one.fits >= enough]
         return self._found[number % len(self._found)] if self._found else None
 
 

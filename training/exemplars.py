@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from lapcvae import bundle as bundles
 from lapcvae import exemplars as runtime
 from lapcvae import pyramid
 from lapcvae.protocol.errors import LapcvaeError
@@ -45,8 +46,8 @@ WORN = (
     Worn(objects.glasses, ((0.28, 0.66), (0.12, 0.88)), (64, 128), 0.18),
     Worn(objects.hats, ((0.03, 0.53), (0.06, 0.94)), (64, 96), 0.12),
 )
-# It is drawn on so many faces, looked at so many at a time. The classifier learns so often, its weights kept small by that
-# share of their mean square; that share of all is real from the second time on.
+# It is drawn on so many faces, looked at so many at a time. The classifier learns in so many rounds, its weights kept small
+# by that share of their mean square; that share of all is real from the second time on.
 DRAWN_ON, AT_ONCE, ROUNDS, RIDGE, REAL = 6000, 256, 5, 0.3, 0.025
 
 
@@ -133,15 +134,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of aligned pictures, or of .tar shards")
     parser.add_argument("--out", type=Path, required=True, help="a folder; with a cache in it as of other runs")
     parser.add_argument("--bare", action="store_true", help="of aligned faces, those without glasses and hats")
-    parser.add_argument("--count", type=int, default=5500, help="how many at most (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=6500, help="how many at most (default: %(default)s)")
     parser.add_argument("--size", type=int, default=128, help="pixels a side (default: %(default)s)")
     parser.add_argument("--quality", type=int, default=60, help="of their compression, 1 to 100 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.count < 1 or not 1 <= args.quality <= 100:
-        raise LapcvaeError("--count has to be at least 1, and --quality from 1 to 100.")
+    if not 1 <= args.count <= bundles.MOST_EXEMPLARS or not 1 <= args.quality <= 100:
+        raise LapcvaeError(f"--count has to be from 1 to {bundles.MOST_EXEMPLARS}, and --quality from 1 to 100.")
+    if args.size < runtime.KEY_SIZE or args.size & (args.size - 1):
+        raise LapcvaeError(f"--size is {args.size}, and has to be a power of two of at least {runtime.KEY_SIZE}.")
     args.out.mkdir(parents=True, exist_ok=True)
     pictures = data.load(args.data, "train", args.size, args.out / "cache")
     eligible = bare(pictures, args.seed) if args.bare else np.arange(len(pictures))

@@ -64,7 +64,7 @@ ln -sfn ../cache "$out/finder/cache"
 # Some of the faces themselves, small, for the details of what is taken away.
 mkdir -p "$out/exemplars"
 ln -sfn ../cache "$out/exemplars/cache"
-"$python" -m training exemplars --data "$faces" --out "$out/exemplars" --bare --count "$(pictures 5500)"
+"$python" -m training exemplars --data "$faces" --out "$out/exemplars" --bare --count "$(pictures 6500)"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"
