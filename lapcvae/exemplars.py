@@ -54,7 +54,7 @@ SHADE, GUESSED, SMOOTH, EDGE, LEAST_LINK, SWEEPS = 0.1, 0.3, 2.0, 0.08, 0.1, 100
 RIM = (0.2, 0.7)
 # Below this difference (full scale 1, after their means are one) a cell fits; with at least so many of them it does as a
 # whole, and with so many where something is to go, which is what it has not to look like.
-FITS, ENOUGH, ENOUGH_WHERE_IT_GOES = 0.12, 0.75, 0.4
+FITS, ENOUGH, ENOUGH_WHERE_IT_GOES = 0.12, 0.9, 0.4
 # Pictures are compared in cells of 1 << CELL pixels of what was read, and detail is what is finer than 1 << COARSE.
 CELL, COARSE = 2, 3
 
@@ -116,13 +116,14 @@ class Exemplars:
         pictures = [self._picture(i)[:, :: -1 if mirrored else 1] for i, mirrored in likest]
         small = np.stack([pyramid.reduce(picture, _levels(self.size, len(half))) for picture in pictures])
         places = _places(small, half, weight)
-        small = np.stack([_recoloured(picture, read, mask) for picture in warped(small, places)])
+        cells = _Cells.of(read, mask)
+        small = np.stack([cells.recoloured(picture) for picture in warped(small, places)])
         errors = _differences(small, half, weight)
         amounts = [float((pyramid.block_mean(mask, 2)[:, :, None] * detail(x, COARSE - 1) ** 2).sum()) for x in small]
         unusual = np.maximum(np.array(amounts) / max(float(np.median(amounts)), 1e-6) - UNUSUAL, 0)
         errors = errors * (1 + unusual)
         order = [i for i in np.argsort(errors, kind="stable")[:HANDED_ON] if errors[i] <= WORSE * errors.min()]
-        return [Exemplar(pictures[i], places[i], _fits(read, small[i], mask)) for i in order]
+        return [Exemplar(pictures[i], places[i], cells.fits(small[i])) for i in order]
 
     def _picture(self, i: int) -> np.ndarray:
         try:
@@ -218,31 +219,40 @@ def warped(pictures: np.ndarray, places: np.ndarray) -> np.ndarray:
     return upper * (1 - fy) + lower * fy
 
 
-def _apart(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """How much the cells of what was read (n x n x 3) and of a picture (of any size) differ, a value a cell."""
-    cells = pyramid.block_mean(mask, 1 << CELL)
-    read, picture = (pyramid.reduce(x, _levels(len(x), len(cells))) for x in (read, picture))
-    difference = np.abs(_centred(read - picture, weights(cells))).max(2)
-    return np.maximum(0.7 * difference, pyramid.d(pyramid.u(difference[:, :, None]))[:, :, 0])
+@dataclass(frozen=True)
+class _Cells:
+    """What was read as cells that pictures are compared in, n x n x 3, the mask's share of each, and how much each says."""
 
+    read: np.ndarray
+    mask: np.ndarray
+    weight: np.ndarray
 
-def _fits(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> float:
-    cells = pyramid.block_mean(mask, 1 << CELL)
-    return float((cells * (_apart(read, picture, mask) < FITS)).sum() / max(float(cells.sum()), 1e-6))
+    @classmethod
+    def of(cls, read: np.ndarray, mask: np.ndarray) -> _Cells:
+        cells = pyramid.block_mean(mask, 1 << CELL)
+        return cls(pyramid.reduce(read, CELL), cells, weights(cells))
 
+    def seen(self, picture: np.ndarray) -> np.ndarray:
+        """A picture of any size as such cells."""
+        return pyramid.reduce(picture, _levels(len(picture), len(self.read)))
 
-def _recoloured(picture: np.ndarray, read: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture (of any size) in the colours and the light of what was read, n x n x 3: the affine map that brings cells
-    of one nearest to those of the other, and is near to none."""
-    cells = pyramid.block_mean(mask, 1 << CELL)
-    have, want = (pyramid.reduce(x, _levels(len(x), len(cells))).reshape(-1, 3) for x in (picture, read))
-    share = (weights(cells) / weights(cells).sum()).reshape(-1, 1)
-    mean, wanted = (share * have).sum(0), (share * want).sum(0)
-    have = have - mean
-    square = have.T @ (share * have)
-    stay = (NEAR * np.trace(square) / 3 + 1e-6) * np.eye(3)
-    change = np.linalg.solve(square + stay, have.T @ (share * (want - wanted)) + stay)
-    return ((picture - mean) @ change + wanted).astype(np.float32)
+    def fits(self, picture: np.ndarray) -> float:
+        """In what share of the mask's cells a picture is of the same thing."""
+        apart = np.abs(_centred(self.read - self.seen(picture), self.weight)).max(2)
+        apart = np.maximum(0.7 * apart, pyramid.d(pyramid.u(apart[:, :, None]))[:, :, 0])
+        return float((self.mask * (apart < FITS)).sum() / max(float(self.mask.sum()), 1e-6))
+
+    def recoloured(self, picture: np.ndarray) -> np.ndarray:
+        """A picture of any size in the colours and the light of what was read: by the affine map that brings cells of one
+        nearest to those of the other, and is near to none."""
+        have, want = (x.reshape(-1, 3) for x in (self.seen(picture), self.read))
+        share = (self.weight / self.weight.sum()).reshape(-1, 1)
+        mean, wanted = (share * have).sum(0), (share * want).sum(0)
+        have = have - mean
+        square = have.T @ (share * have)
+        stay = (NEAR * np.trace(square) / 3 + 1e-6) * np.eye(3)
+        change = np.linalg.solve(square + stay, have.T @ (share * (want - wanted)) + stay)
+        return ((picture - mean) @ change + wanted).astype(np.float32)
 
 
 def _tone(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -258,21 +268,24 @@ def _tone(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray
         link = SMOOTH * np.maximum(np.exp(-step / EDGE), LEAST_LINK)
         widths = [(1, 1) if a == axis else (0, 0) for a in range(3)]
         links.append(np.pad(link, widths).astype(np.float32))
-    sides = [(links[0][:-1], 0, -1), (links[0][1:], 0, 1), (links[1][:, :-1], 1, -1), (links[1][:, 1:], 1, 1)]
-    total = count + sum(link for link, _, _ in sides)
+    sides = [links[0][:-1], links[0][1:], links[1][:, :-1], links[1][:, 1:]]
+    total = count + sum(sides)
+    known, sides = count * difference / total, [link / total for link in sides]
+    near = np.pad(tone, ((1, 1), (1, 1), (0, 0)))
+    up, down, left, right, middle = near[:-2, 1:-1], near[2:, 1:-1], near[1:-1, :-2], near[1:-1, 2:], near[1:-1, 1:-1]
     for _ in range(SWEEPS):
-        near = np.pad(tone, ((1, 1), (1, 1), (0, 0)))
-        n = len(tone)
-        parts = {(0, -1): near[:n, 1:-1], (0, 1): near[2:, 1:-1], (1, -1): near[1:-1, :n], (1, 1): near[1:-1, 2:]}
-        tone = (count * difference + sum(link * parts[axis, way] for link, axis, way in sides)) / total
-    return tone
+        now = known + sides[0] * up
+        for link, beside in zip(sides[1:], (down, left, right)):
+            now += link * beside
+        middle[:] = now
+    return middle
 
 
 def with_detail(read: np.ndarray, exemplar: Exemplar, photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What was read (n x n x 3) with an exemplar in its light in place of it inside `mask` (n x n), and what of that is
     finer than n pixels, S' x S' x 3. `photo`: n x n x 3, what is around."""
     [moved] = warped(exemplar.picture[None], exemplar.place[None])
-    moved = _recoloured(moved, read, mask)
+    moved = _Cells.of(read, mask).recoloured(moved)
     levels = _levels(len(moved), len(read))
     picture = pyramid.reduce(moved, levels)
     around = (window_max(mask, max(1, round(AROUND * len(mask)))) * (1 - mask) ** 2)[:, :, None]

@@ -26,10 +26,10 @@ from .strands import Drawn, Strokes
 WAYS = ((1.0, 0), (0.5, 2), (0.1, 1))
 # With exemplars so often, each time with another one.
 ROUNDS = 2
-# Strokes of which such a share is hair or a wall need no detail of anything else.
-KNOWN = 0.2
-# Where less of the square than this was rubbed out, more of what is around is wanted there.
-MUCH = 0.025
+# Strokes of which such a share is hair or a wall need no detail of anything else; the second number where something goes.
+KNOWN = (0.2, 0.6)
+# A mask of less of the square than this is a scar, a microphone: what is around goes on there, and no exemplar is asked for.
+LARGE = 0.08
 # At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
 # is crude on purpose only as `realism` says.
 SEEN_IN_PLACE = 0.5
@@ -74,7 +74,7 @@ class Painting:
     @property
     def of_known(self) -> bool:
         """Whether much of it is of hair, which the photo has, or of a wall."""
-        return self.strokes is not None and self.strokes.known > KNOWN
+        return self.strokes is not None and self.strokes.known > KNOWN[self.goes]
 
     @property
     def rubbed_out(self) -> bool:
@@ -102,12 +102,10 @@ class Reader:
         elif painting.goes or painting.rubbed_out:
             ways = [*ways[1:], ways[0]]
         self._first = ways[0][0]
-        erased = painting.paint.erased
         # Where nothing is to go, what is painted may be like nothing that there is, and what the photo shows needs no other.
         self._sure = painting.goes or painting.rubbed_out
-        little = not painting.goes and 0 < erased.mean() < MUCH
-        shown = painting.paint.on_photo or little or (not self._sure and painting.of_known)
-        self._invents = invents and not shown and engine.exemplars is not None
+        shown = painting.paint.on_photo or painting.of_known
+        self._invents = invents and not shown and self._m.mean() >= LARGE and engine.exemplars is not None
         # Where one is wanted, it is looked for when a variant is.
         rounds = ROUNDS if self._invents and (self._sure or self._exemplar(0)) else 1
         numbers = sorted(range(HANDED_ON), key=lambda i: ((i - turn[0]) % turn[1], i))

@@ -205,7 +205,7 @@ def test_a_cell_that_was_rubbed_out_elsewhere_changes_nothing_where_something_go
 
 
 @pytest.mark.parametrize("changes", [
-    {"on_photo": True}, {"structure": 0.8}, {"erased": 1.0, "size": 8},
+    {"on_photo": True}, {"structure": 0.8}, {"erased": 1.0, "size": 8}, {"size": 8},
 ])  # fmt: skip
 def test_what_can_be_seen_or_is_small_keeps_to_what_was_painted(engine, monkeypatch, changes):
     monkeypatch.setattr(engine.exemplars, "like", lambda *_: pytest.fail("exemplars were looked for"))
@@ -221,7 +221,7 @@ def test_what_is_painted_needs_an_exemplar_that_fits(engine, monkeypatch):
 
     monkeypatch.setattr(engine.exemplars, "like", like)
     plan = plan_of(engine)
-    for shares, goes, kept in (([0.74, 0.3], False, []), ([0.74, 0.75], False, [1]), ([0.3, 0.41, 0.9], True, [1, 2])):
+    for shares, goes, kept in (([0.89, 0.3], False, []), ([0.89, 0.9], False, [1]), ([0.3, 0.41, 0.9], True, [1, 2])):
         painting = Painting(plan.encoded, plan.paint, plan.masks, plan.painted_j, plan.realism, None, goes=goes)
         reader = Reader(engine, painting, 1, invents=True, one_way=False)
         found = [reader._exemplar(number) for number in range(6)]
