@@ -19,7 +19,7 @@ from PIL import Image
 from . import pyramid
 from .bundle import Bundle, _broken
 from .meant import smooth
-from .windows import window_max
+from .windows import bilinear, window_max
 
 # A bundle's file: a zip of pictures, and one of all their keys, side by side in rows.
 KEYS, KEY_SIZE = "keys.jpg", 16
@@ -206,17 +206,13 @@ def _places(pictures: np.ndarray, wanted: np.ndarray, weight: np.ndarray) -> np.
 
 def warped(pictures: np.ndarray, places: np.ndarray) -> np.ndarray:
     """N x n x n x 3 moved: what is at a point is what was where `places` (N x 4) says; beyond the edge its edge."""
-    count, n = pictures.shape[:2]
+    n = pictures.shape[1]
     dx, dy, grow, turn = places.T[:, :, None, None]
     at = (np.arange(n) + 0.5) / n - 0.5
     cos, sin = np.exp(grow) * np.cos(turn), np.exp(grow) * np.sin(turn)
-    x = np.clip((at[None, :] * cos - at[:, None] * sin + dx + 0.5) * n - 0.5, 0, n - 1)
-    y = np.clip((at[:, None] * cos + at[None, :] * sin + dy + 0.5) * n - 0.5, 0, n - 1)
-    left, top = np.minimum(x.astype(np.intp), n - 2), np.minimum(y.astype(np.intp), n - 2)
-    fx, fy = ((v - start)[..., None].astype(np.float32) for v, start in ((x, left), (y, top)))
-    flat, corner = pictures.reshape(-1, 3), np.arange(count)[:, None, None] * (n * n) + top * n + left
-    upper, lower = (flat[corner + row] * (1 - fx) + flat[corner + row + 1] * fx for row in (0, n))
-    return upper * (1 - fy) + lower * fy
+    x = (at[None, :] * cos - at[:, None] * sin + dx + 0.5) * n - 0.5
+    y = (at[:, None] * cos + at[None, :] * sin + dy + 0.5) * n - 0.5
+    return bilinear(pictures, x, y)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .bundle import Bundle
 from .engine import check_contract, load_session
 from .protocol.errors import LapcvaeError
 from .protocol.geometry import Box, Frame
+from .windows import bilinear
 
 # What `find` says at every STRIDE-th pixel: the logit of "the middle of a face", then in these units the centre (cells
 # from the cell's own middle, x and y), the log of the side over MIDDLE_SIDE, and the angle in radians.
@@ -169,18 +170,7 @@ class Pyramid:
         along = np.array([math.cos(frame[3]), math.sin(frame[3])]) * frame[2] * CROP_WIDTH
         x = (frame[0] + at[None, :] * along[0] - at[:, None] * along[1]) / scale[0] - 0.5
         y = (frame[1] + at[None, :] * along[1] + at[:, None] * along[0]) / scale[1] - 0.5
-        return bilinear(look, x, y).transpose(2, 0, 1)
-
-
-def bilinear(values: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """H x W x C at points in pixels from the middle of the first one; beyond the edge the edge."""
-    height, width = values.shape[:2]
-    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
-    left, top = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
-    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    fx, fy = (x - left)[..., None].astype(np.float32), (y - top)[..., None].astype(np.float32)
-    upper = values[top, left] * (1 - fx) + values[top, right] * fx
-    return upper * (1 - fy) + (values[bottom, left] * (1 - fx) + values[bottom, right] * fx) * fy
+        return bilinear(look[None], x[None], y[None])[0].transpose(2, 0, 1)
 
 
 def to_graph(picture: np.ndarray) -> np.ndarray:

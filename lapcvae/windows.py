@@ -1,4 +1,4 @@
-"""Sums, means and maxima over square windows around every pixel."""
+"""Sums, means and maxima over square windows around every pixel, and values between pixels."""
 
 from __future__ import annotations
 
@@ -34,3 +34,17 @@ def window_max(values: np.ndarray, radius: int) -> np.ndarray:
             values = np.maximum(np.maximum(parts[0], parts[1]), parts[2])
             done += step
     return values
+
+
+def bilinear(pictures: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """N x H x W x C at points, N x h x w each, in pixels from the middle of the first one; beyond the edge the edge."""
+    count, height, width, channels = pictures.shape
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    fx, fy = (x - left)[..., None].astype(np.float32), (y - top)[..., None].astype(np.float32)
+    flat, first = pictures.reshape(-1, channels), np.arange(count)[:, None, None] * (height * width)
+    upper, lower = (
+        flat[first + row * width + left] * (1 - fx) + flat[first + row * width + right] * fx for row in (top, bottom)
+    )
+    return upper * (1 - fy) + lower * fy

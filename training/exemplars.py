@@ -24,7 +24,8 @@ from lapcvae import exemplars as runtime
 from lapcvae import pyramid
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import data, finder, objects
+from . import data, objects
+from .finder_networks import Edges
 
 FILE = "exemplars.zip"
 # Keys: whole blocks of JPEG, their colours not reduced.
@@ -75,7 +76,7 @@ def mosaic(keys: list[np.ndarray]) -> np.ndarray:
 
 def likeness(pictures: data.Pictures, worn: Worn, seed: int = 0) -> np.ndarray:
     """How much each looks as if it was drawn on it, N."""
-    look, generator = finder.Refine().features, data.generator_for(seed, 0, 0)
+    look, generator = Edges(), data.generator_for(seed, 0, 0)
     (top, bottom), (left, right) = worn.place
 
     @torch.no_grad()
