@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
-With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--int8
-PICTURES` 8-bit graphs, with `--card FILE` a card; without a model, the bundle that is there already gets them. With one, a
-bundle that is there keeps its finder, interpreter, card, title, eyes, licence and family unless others are given.
+With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--segmenter
+RUN` what tells hair from skin, with `--int8 PICTURES` 8-bit graphs, with `--card FILE` a card; without a model, the bundle that is there already gets them. With one, a
+bundle that is there keeps its finder, interpreter, segmenter, exemplars, card, title, eyes, licence and family unless others are given.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
@@ -34,11 +34,12 @@ import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from lapcvae import bundle as bundles  # noqa: E402
-from lapcvae import graphs  # noqa: E402
+from lapcvae import graphs, segments  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import checkpoint, exemplars, quantize  # noqa: E402
 from training import finder as finders  # noqa: E402
 from training import interpreter as interpreters  # noqa: E402
+from training import segmenter as segmenters  # noqa: E402
 from training.model import LapCVAE, Mixed  # noqa: E402
 
 OPSET = 18
@@ -155,8 +156,8 @@ def graphs_of(net: LapCVAE) -> list[Graph]:
 
 
 @dataclass(frozen=True)
-class FinderGraph:
-    """One of a finder's graphs, as `Graph`: one input of pictures, one output."""
+class PictureGraph:
+    """A graph of a finder or a segmenter, as `Graph`: one input of pictures, one output."""
 
     name: str
     module: nn.Module
@@ -202,14 +203,14 @@ class InterpreterGraph:
         return {name: {0: "batch"} for name in self.inputs}
 
 
-def graphs_of_finder(net: finders.Finder) -> list[FinderGraph]:
+def graphs_of_finder(net: finders.Finder) -> list[PictureGraph]:
     return [
-        FinderGraph("find.onnx", net.find, [graphs.FIND_INPUT], [graphs.FIND_OUTPUT], 96, True),
-        FinderGraph("refine.onnx", net.refine, [graphs.REFINE_INPUT], [graphs.REFINE_OUTPUT], finders.CROP, False),
+        PictureGraph("find.onnx", net.find, [graphs.FIND_INPUT], [graphs.FIND_OUTPUT], 96, True),
+        PictureGraph("refine.onnx", net.refine, [graphs.REFINE_INPUT], [graphs.REFINE_OUTPUT], finders.CROP, False),
     ]
 
 
-def export_graph(graph: Graph | FinderGraph | InterpreterGraph, folder: Path) -> float:
+def export_graph(graph: Graph | PictureGraph | InterpreterGraph, folder: Path) -> float:
     """Write one graph; the largest difference from PyTorch that was seen. Raises LapcvaeError beyond TOLERANCE."""
     n = graph.size
     file = folder / graph.name
@@ -227,7 +228,7 @@ def export_graph(graph: Graph | FinderGraph | InterpreterGraph, folder: Path) ->
     return compare(graph, file)
 
 
-def keep_inputs(graph: Graph | FinderGraph | InterpreterGraph, file: Path) -> None:
+def keep_inputs(graph: Graph | PictureGraph | InterpreterGraph, file: Path) -> None:
     """Declare the inputs that this model does not use (the paper's has no trust): every bundle has the same ones."""
     model = onnx.load(str(file))
     n = graph.size
@@ -258,7 +259,7 @@ def store_as_half(file: Path) -> None:
 
 
 @torch.no_grad()
-def compare(graph: Graph | FinderGraph | InterpreterGraph, file: Path) -> float:
+def compare(graph: Graph | PictureGraph | InterpreterGraph, file: Path) -> float:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     worst = 0.0
     for batch in BATCHES:
@@ -311,6 +312,16 @@ def add_interpreter(run: Path, folder: Path) -> dict:
     return {"graph": graph.name, "size": net.size, "largest_error": error, "training": facts}
 
 
+def add_segmenter(run: Path, folder: Path) -> dict:
+    """Write a segmenter's graph into a bundle's folder; the manifest's entry."""
+    net, facts = segmenters.load(run)
+    names = [graphs.SEGMENT_INPUT], [graphs.SEGMENT_OUTPUT]
+    graph = PictureGraph("segment.onnx", round_to_half(net), *names, segments.SIZE, False)
+    error = export_graph(graph, folder)
+    classes = list(segments.CLASSES)
+    return {"graph": graph.name, "size": graph.size, "classes": classes, "largest_error": error, "training": facts}
+
+
 def add_exemplars(run: Path, folder: Path) -> dict:
     """Copy what `python -m training exemplars` chose into a bundle's folder; the manifest's entry."""
     file = run / exemplars.FILE
@@ -339,7 +350,7 @@ def write_manifest(manifest: dict, folder: Path) -> None:
 
 
 # The manifest's entries that a bundle keeps when its model is exported anew.
-KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter", "exemplars")
+KEPT = ("title", "licence", "eyes", "extends", "finder", "interpreter", "exemplars", "segmenter")
 NEW_TITLE, NEW_LICENCE = "A LapCVAE model", "Made from your own pictures: yours."
 
 
@@ -358,6 +369,8 @@ def keep_from(old: Path, work: Path, size: int, given: argparse.Namespace) -> di
         files += [bundle.interpreter.graph, interpreters.WEIGHTS]
     if bundle.exemplars and not given.exemplars:
         files += [bundle.exemplars.file]
+    if bundle.segmenter and not given.segmenter:
+        files += [bundle.segmenter.graph]
     for name in files:
         if (old / name).is_file():
             shutil.copyfile(old / name, work / name)
@@ -404,6 +417,8 @@ def export(args: argparse.Namespace) -> Path:
             manifest["interpreter"] = add_interpreter(args.interpreter, work)
         if args.exemplars:
             manifest["exemplars"] = add_exemplars(args.exemplars, work)
+        if args.segmenter:
+            manifest["segmenter"] = add_segmenter(args.segmenter, work)
         manifest["files"] = files_of(work)
         if args.int8:
             add_int8(args.int8, manifest, work, args.out.parent)
@@ -461,6 +476,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--exemplars", type=Path, help="a folder of `python -m training exemplars`: pictures to take details from go in"
     )
     parser.add_argument(
+        "--segmenter", type=Path, help="a run of `python -m training segmenter`: what tells hair, skin, hats and so on apart"
+        " goes in",
+    )  # fmt: skip
+    parser.add_argument(
         "--int8", type=Path, metavar="PICTURES", help="a folder of pictures like those it was trained on: 8-bit graphs,"
         " calibrated on some of them, go in for CPUs that are faster with these",
     )  # fmt: skip
@@ -475,8 +494,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--card", type=Path, help="a Markdown file to go with it")
     parser.add_argument("--quality", type=Path, help="the JSON that `python -m training evaluate` wrote")
     args = parser.parse_args(arguments)
-    if not (args.model or args.finder or args.interpreter or args.exemplars or args.int8 or args.card):
-        parser.error("give a model, or what to add to the bundle: --finder, --interpreter, --exemplars, --int8, --card")
+    parts = ("finder", "interpreter", "exemplars", "segmenter", "int8", "card")
+    if not (args.model or any(getattr(args, part) for part in parts)):
+        parser.error(f"give a model, or what to add to the bundle: {', '.join(f'--{part}' for part in parts)}")
     try:
         print(f"The bundle is in {export(args)}")
     except LapcvaeError as error:

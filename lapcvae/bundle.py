@@ -23,6 +23,7 @@ LARGEST_FILE = 1 << 30
 LARGEST_SIZE = 4096
 MOST_LEVELS = 10
 MOST_CHANNELS = 4096
+MOST_CLASSES = 64
 # A picture of less is compared with nothing.
 MOST_EXEMPLARS, LEAST_READ = 99_999, 16
 # The model that is used when none is named, with the larger ones that extend it.
@@ -80,6 +81,15 @@ class InterpreterFile:
 
 
 @dataclass(frozen=True)
+class SegmenterFile:
+    """The graph that says what each pixel of a picture of `size` pixels a side is of, one of `classes`."""
+
+    graph: str
+    size: int
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ExemplarFile:
     """The file of `count` pictures of `size` pixels a side that details are taken from."""
 
@@ -108,6 +118,8 @@ class Bundle:
     interpreter: InterpreterFile | None = None
     # None: what is invented is drawn by the levels alone.
     exemplars: ExemplarFile | None = None
+    # None: what is in a photo is told by its colours alone.
+    segmenter: SegmenterFile | None = None
 
     @property
     def K(self) -> int:
@@ -118,7 +130,7 @@ class Bundle:
         """The files of all graphs."""
         names = [n for v in self.levels for n in (v.encode, v.decode, v.encode_int8, v.decode_int8) if n]
         names += [self.finder.find, self.finder.refine] if self.finder else []
-        return names + ([self.interpreter.graph] if self.interpreter else [])
+        return names + [part.graph for part in (self.interpreter, self.segmenter) if part]
 
     @property
     def eyes(self) -> tuple[float, float] | None:
@@ -301,6 +313,7 @@ class _Reader:
             self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
             self.finder(m.get("finder")), extends, interpreter,
             self.exemplars(m.get("exemplars"), size, levels[interpreter.level].size if interpreter else 0),
+            self.segmenter(m.get("segmenter"), levels),
         )  # fmt: skip
 
     def finder(self, entry) -> FinderFiles | None:
@@ -321,6 +334,19 @@ class _Reader:
         if level is None:
             raise _broken(self.folder, f"its interpreter answers in {size} pixels, and no level to be painted has as many")
         return InterpreterFile(self.text(entry, "graph"), level)
+
+    def segmenter(self, entry, levels: tuple[Level, ...]) -> SegmenterFile | None:
+        if entry is None:
+            return None
+        names = entry.get("classes") if isinstance(entry, dict) else None
+        if not isinstance(names, list) or not all(isinstance(n, str) and re.fullmatch(r"[a-z][a-z ]{0,29}", n) for n in names):
+            raise _broken(self.folder, 'what its segmenter ("segmenter") tells apart is no list of names')
+        if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
+            raise _broken(self.folder, f"its segmenter has no 2 to {MOST_CLASSES} different classes")
+        size = self.whole(entry, "size", 8, LARGEST_SIZE)
+        if all(level.size != size for level in levels):
+            raise _broken(self.folder, f"its segmenter looks at {size} pixels, and no level has as many")
+        return SegmenterFile(self.text(entry, "graph"), size, tuple(names))
 
     def exemplars(self, entry, size: int, read: int) -> ExemplarFile | None:
         """`size`: of the model's pictures; `read`: of what its interpreter reads, 0 if it has none."""

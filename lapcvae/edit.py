@@ -175,11 +175,11 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     if not share:
         return make(paint, make_masks(engine, paint, grow, structure))
     if structure:
-        told = what_is_recoloured(encoded.b, paint, grow, share * min(1, structure / MATERIAL))
+        told = what_is_recoloured(encoded, paint, grow, share * min(1, structure / MATERIAL))
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
     looked_for = realism >= INTERPRETED and not paint.on_photo
-    thing = what_goes(encoded.b, paint, grow) if looked_for else None
+    thing = what_goes(encoded, paint, grow) if looked_for else None
     if thing is None:
         return make(paint, make_masks(engine, paint, grow))
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)

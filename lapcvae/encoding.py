@@ -8,22 +8,26 @@ import numpy as np
 
 from . import noise, pyramid
 from .engine import Engine, Posterior
+from .segments import Segments
 
 
 @dataclass(frozen=True)
 class EncodedPhoto:
-    """b_0 .. b_K of the photo's square and q_k at every level, u taken from the photo itself."""
+    """b_0 .. b_K of the photo's square and q_k at every level, u taken from the photo itself; what each pixel is of, if the
+    model knows."""
 
     b: list[np.ndarray]
     posteriors: list[list[Posterior]]
+    segments: Segments | None = None
 
 
 def encode(engine: Engine, b_0: np.ndarray) -> EncodedPhoto:
-    """K + 1 encoder runs; `b_0` is S x S x 3."""
+    """K + 1 encoder runs, and that of the segmenter; `b_0` is S x S x 3."""
     K = engine.bundle.K
     b = pyramid.gaussians(np.ascontiguousarray(b_0, np.float32), K)
     posteriors = [engine.encode(k, b[k], pyramid.u(b[k + 1]) if k < K else None) for k in range(K + 1)]
-    return EncodedPhoto(b, posteriors)
+    found = engine.bundle.segmenter
+    return EncodedPhoto(b, posteriors, engine.segment(next(v for v in b if len(v) == found.size)) if found else None)
 
 
 def reconstruct(engine: Engine, encoded: EncodedPhoto, temperature: float = 0.0, key: tuple = (0,)) -> np.ndarray:

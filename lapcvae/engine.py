@@ -17,6 +17,7 @@ from . import graphs
 from .bundle import Bundle, Level, _broken
 from .exemplars import Exemplars
 from .protocol.errors import LapcvaeError
+from .segments import Segments
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Measured on an H200, faces-128, eight variants: .54 s for the first use and .09 after that, and 0.001 grey levels from the
@@ -105,6 +106,12 @@ class Engine:
         feeds = zip(graphs.INTERPRET_INPUTS, map(to_graph, (picture, mask, crudeness)))
         return from_graph(self._run(self.bundle.interpreter.graph, dict(feeds))[0])
 
+    def segment(self, picture: np.ndarray) -> Segments:
+        """What each pixel of a picture, n x n x 3 of the size that the segmenter looks at, is of."""
+        found = self.bundle.segmenter
+        of = from_graph(self._run(found.graph, {graphs.SEGMENT_INPUT: to_graph(picture)})[0])
+        return Segments(np.clip(of, 0, 1), found.classes)
+
     @property
     def exemplars(self) -> Exemplars | None:
         """The pictures that details are taken from, if the bundle has some; read when first asked for."""
@@ -132,8 +139,9 @@ class Engine:
         """Make every session now, so that the first request does not wait for it."""
         for level in self.bundle.levels:
             self._session(self._encode_of(level)), self._session(self._decode_of(level))
-        if self.bundle.interpreter:
-            self._session(self.bundle.interpreter.graph)
+        for part in (self.bundle.interpreter, self.bundle.segmenter):
+            if part:
+                self._session(part.graph)
 
 
 def _session_options():
@@ -147,10 +155,15 @@ def _session_options():
 
 
 def open_session(bundle: Bundle, name: str, provider: str):
-    """A session for a graph of a level, or the interpreter, after its inputs and outputs were compared with the contract."""
+    """A session for a graph of a level, the interpreter or the segmenter, after its inputs and outputs were compared with the contract."""
     session = load_session(bundle, name, provider)
     if bundle.interpreter and name == bundle.interpreter.graph:
         check_contract(bundle, name, session, *_interpreter_shapes(bundle))
+        return session
+    if bundle.segmenter and name == bundle.segmenter.graph:
+        n, classes = bundle.segmenter.size, len(bundle.segmenter.classes)
+        shapes = {graphs.SEGMENT_INPUT: (None, 3, n, n)}, {graphs.SEGMENT_OUTPUT: (None, classes, n, n)}
+        check_contract(bundle, name, session, *shapes)
         return session
     level, decodes = next(
         (level, name in (level.decode, level.decode_int8)) for level in bundle.levels

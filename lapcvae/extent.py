@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import pyramid
+from .encoding import EncodedPhoto
 from .masks import FLAT, Paint, kept_of, ramp_of, spread
 from .meant import meant, middle, sharpened
 from .windows import window_max, window_mean, window_sum
@@ -45,21 +46,21 @@ class WhatIsMeant:
         return self.counts * (1 - self.share)
 
 
-def what_is_recoloured(photo: list[np.ndarray], paint: Paint, grow: float, share: float) -> WhatIsMeant:
-    """`photo`: b_0 .. b_K; `share`: how far it counts where paint is opaque."""
+def what_is_recoloured(photo: EncodedPhoto, paint: Paint, grow: float, share: float) -> WhatIsMeant:
+    """`share`: how far it counts where paint is opaque."""
     reached = _cells_from(paint, grow) < BEYOND[1]
-    told = sharpened(meant(photo, paint.amount, paint.inside, reached), photo[0], reached)
+    told = sharpened(meant(photo, paint.amount, paint.inside, reached), photo.b[0], reached)
     return WhatIsMeant(told.astype(np.float32), share * _opaque(paint, reached))
 
 
-def what_goes(photo: list[np.ndarray], paint: Paint, grow: float) -> WhatIsMeant | None:
+def what_goes(photo: EncodedPhoto, paint: Paint, grow: float) -> WhatIsMeant | None:
     """The thing under opaque paint that ends where that does; None: what is there goes on. Arguments as above."""
     far = _cells_from(paint, grow)
     reached = far < BEYOND[1]
-    told = meant(photo, paint.amount, paint.inside, reached)
+    told = meant(photo, paint.amount, paint.inside, reached, goes=True)
     if _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level)) < ENDS:
         return None
-    thing = WhatIsMeant(sharpened(told, photo[0], reached).astype(np.float32), _opaque(paint, reached))
+    thing = WhatIsMeant(sharpened(told, photo.b[0], reached).astype(np.float32), _opaque(paint, reached))
     # Neither a tint nor rubbing out says what is to go.
     return thing if (thing.counts * thing.share * paint.amount).max() > REMAINS else None
 

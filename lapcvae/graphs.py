@@ -33,3 +33,4 @@ DECODE_OUTPUTS = ["x_k"]
 FIND_INPUT, FIND_OUTPUT = "picture", "maps"
 REFINE_INPUT, REFINE_OUTPUT = "crops", "changes"
 INTERPRET_INPUTS, INTERPRET_OUTPUTS = ["picture", "mask", "crudeness"], ["meant"]
+SEGMENT_INPUT, SEGMENT_OUTPUT = "picture", "classes"

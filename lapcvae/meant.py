@@ -9,10 +9,16 @@ not hair. Edges are those of the photo (guided filter, He et al. 2010).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from . import pyramid
+from .segments import meant_of
 from .windows import window_max, window_mean
+
+if TYPE_CHECKING:
+    from .encoding import EncodedPhoto
 
 # Colours are counted in about this many cells a side, and looked up in at most this many pixels a side.
 CELLS, LOOKED_UP = 32, 64
@@ -36,13 +42,23 @@ WINDOW, NOISE = 1 / 32, 2e-4
 HAZE = 0.2
 
 
-def meant(b: list[np.ndarray], cover: np.ndarray, inside: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """n x n in 0..1, where it is `wanted` (bool), 0 elsewhere: n is at most LOOKED_UP. `b`: the photo's b_0 .. b_K; `cover`:
-    painted share of each pixel; `inside`: how far each is from where the paint ends, in pixels; S x S each."""
+def meant(photo: EncodedPhoto, cover: np.ndarray, inside: np.ndarray, wanted: np.ndarray, goes: bool = False) -> np.ndarray:
+    """n x n in 0..1, where it is `wanted` (bool), 0 elsewhere: n is at most LOOKED_UP. `cover`: painted share of each pixel;
+    `inside`: how far each is from where the paint ends, in pixels; S x S each. `goes`: it is meant to go."""
+    b = photo.b
     level = max(0, (len(b[0]) // LOOKED_UP).bit_length() - 1)
     colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
     seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
-    return _connected(_share(b, cover, inside, colours, seen > 0), covered > 0.5, depth / (1 << level))
+    by_class = None
+    if photo.segments:
+        by_class = meant_of(photo.segments, covered * depth**2, len(covered), goes)
+    if by_class is None:
+        share = _share(b, cover, inside, colours, seen > 0)
+    else:
+        share = by_class.share * (seen > 0)
+        if not by_class.sure:
+            share = share * _share(b, cover, inside, colours, seen > 0)
+    return _connected(share, covered > 0.5, depth / (1 << level))
 
 
 def sharpened(share: np.ndarray, picture: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`python -m training train|evaluate|suite|interpreter|exemplars|finder|faces|weights`."""
+"""`python -m training train|evaluate|suite|interpreter|exemplars|finder|labels|segmenter|faces|weights`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lapcvae.protocol.errors import LapcvaeError
 
-from . import config, evaluate, exemplars, faces, finder, interpreter, loop, lpips
+from . import config, evaluate, exemplars, faces, finder, interpreter, labels, loop, lpips, segmenter
 from .suite import command as suite
 
 
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         ("interpreter", interpreter, "train what reads crude paintings on the same pictures"),
         ("exemplars", exemplars, "choose some of the same pictures for their details"),
         ("finder", finder, "train a face finder on the same pictures"),
+        ("labels", labels, "label such faces: hair, skin, hats and so on"),
+        ("segmenter", segmenter, "train what tells these apart in photos"),
         ("faces", faces, "make synthetic faces to train on"),
         ("weights", lpips, "fetch the weights of LPIPS"),
     ):

@@ -177,8 +177,36 @@ def fresh_noise(maps: Sequence[NoiseMap], seeds: Sequence[int]) -> dict[str, np.
 # The two ways to run the graphs
 
 
-def openvino_generator(wheel: Path, threads: int, side: int) -> Generator:
-    """On the CPU with the openvino package: the fastest without a GPU."""
+@dataclass(frozen=True)
+class OpenVino:
+    """The generator's graphs for the openvino package, the synthesis with its `maps` of noise as inputs, not yet compiled."""
+
+    core: object
+    mapping: object
+    synthesis: object
+    maps: tuple[NoiseMap, ...]
+
+    def compiled(self, graph, threads: int):
+        # f32: some CPUs would choose bf16 by themselves, and the same seed would be another face there.
+        return self.core.compile_model(graph, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"})
+
+    def styles(self, threads: int) -> Callable[[int], np.ndarray]:
+        """From a seed to its style, 1 x 512."""
+        run = self.compiled(self.mapping, threads)
+        mean = _mean_style(lambda z: run({"var": z})[0])
+
+        def style(seed: int) -> np.ndarray:
+            z, psi = latent(seed)
+            return mean + np.float32(psi) * (run({"var": z})[0] - mean)
+
+        return style
+
+    def noise(self, seed: int) -> dict[str, np.ndarray]:
+        """A picture's own noise, by input."""
+        return {f"noise{layer}": value for layer, value in fresh_noise(self.maps, [seed]).items()}
+
+
+def read_openvino(wheel: Path) -> OpenVino:
     try:
         import openvino
         from openvino import opset13
@@ -187,18 +215,15 @@ def openvino_generator(wheel: Path, threads: int, side: int) -> Generator:
             "Making faces with OpenVINO needs the package openvino.",
             f'Install it with "{sys.executable} -m pip install openvino", or use --device cpu (slower) or cuda.',
         ) from error
-    mapping, synthesis = read_networks(wheel)
-    maps = noise_maps(synthesis)
+    networks = read_networks(wheel)
+    maps = noise_maps(networks[1])
     core = openvino.Core()
-
-    def read(network: Network):
-        return core.read_model(
-            network.xml, openvino.Tensor(np.frombuffer(network.weights, np.uint8).copy())
-        )
-
-    mapping_graph, synthesis_graph = read(mapping), read(synthesis)
-    mapping_graph.reshape({"var": [-1, STYLE_LENGTH]})
-    operations = {operation.get_friendly_name(): operation for operation in synthesis_graph.get_ops()}
+    mapping, synthesis = (
+        core.read_model(network.xml, openvino.Tensor(np.frombuffer(network.weights, np.uint8).copy()))
+        for network in networks
+    )
+    mapping.reshape({"var": [-1, STYLE_LENGTH]})
+    operations = {operation.get_friendly_name(): operation for operation in synthesis.get_ops()}
     inputs = []
     for m in maps:
         parameter = opset13.parameter([1, 1, m.side, m.side], np.float32, name=f"noise{m.layer}")
@@ -206,22 +231,19 @@ def openvino_generator(wheel: Path, threads: int, side: int) -> Generator:
         for target in list(operations[m.name].output(0).get_target_inputs()):
             target.replace_source_output(parameter.output(0))
         inputs.append(parameter)
-    synthesis_graph.add_parameters(inputs)
-    synthesis_graph.validate_nodes_and_infer_types()
+    synthesis.add_parameters(inputs)
+    synthesis.validate_nodes_and_infer_types()
+    return OpenVino(core, mapping, synthesis, maps)
 
-    # f32: some CPUs would choose bf16 by themselves, and the same seed would be another face there.
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    run_mapping, run_synthesis = (core.compile_model(g, "CPU", options) for g in (mapping_graph, synthesis_graph))
-    mean = _mean_style(lambda z: run_mapping({"var": z})[0])
+
+def openvino_generator(wheel: Path, threads: int, side: int) -> Generator:
+    """On the CPU with the openvino package: the fastest without a GPU."""
+    graphs = read_openvino(wheel)
+    style, synthesis = graphs.styles(threads), graphs.compiled(graphs.synthesis, threads)
 
     def generate(seeds: Sequence[int]) -> np.ndarray:
-        pictures = []
-        for seed in seeds:
-            z, psi = latent(seed)
-            style = mean + np.float32(psi) * (run_mapping({"var": z})[0] - mean)
-            noise = {f"noise{layer}": value for layer, value in fresh_noise(maps, [seed]).items()}
-            pictures.append(_to_bytes(torch.from_numpy(run_synthesis({"style": style, **noise})[0]), side))
-        return np.concatenate(pictures)
+        made = [synthesis({"style": style(seed), **graphs.noise(seed)})[0] for seed in seeds]
+        return np.concatenate([_to_bytes(torch.from_numpy(picture), side) for picture in made])
 
     return generate
 

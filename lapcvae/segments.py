@@ -1,0 +1,74 @@
+"""What each pixel of a picture is of, as a segmenter sees it, and which of that strokes are meant for.
+
+A bundle may have a segmenter, a network that says how likely each pixel is hair, skin, a hat and so on (`training.segmenter`).
+Some of these end where they end: who paints over hair and some of the forehead means the hair. Skin and clothes go on under
+whatever lies on them, which no class may be for: there colours tell more (`lapcvae.meant`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import pyramid
+
+# Pixels a side of the pictures that it looks at, and what it tells apart.
+SIZE = 128
+CLASSES = ("background", "skin", "hair", "clothes", "hat", "glasses", "beard", "eyes", "mouth")
+# Those that end where they end.
+APART = ("background", "hair", "hat", "glasses", "beard", "mouth")
+# What is under the middles of strokes is meant if it is such a share of what most of it is: none of it below, all above.
+SOME = (0.3, 0.5)
+# One that ends where it ends comes first if it is at least so much of the others, all together.
+FIRST = 0.8
+
+
+@dataclass(frozen=True)
+class Segments:
+    """`of`: how likely each pixel is of each of the `classes`, n x n x C in 0..1."""
+
+    of: np.ndarray
+    classes: tuple[str, ...]
+
+    def at(self, n: int) -> np.ndarray:
+        """The same for n x n pixels, or fewer if it has fewer."""
+        return pyramid.reduce(self.of, max(0, (len(self.of) // n).bit_length() - 1))
+
+    def share_of(self, name: str) -> np.ndarray:
+        """How likely each pixel is of that class, n x n; of one that it does not know, not at all."""
+        if name not in self.classes:
+            return np.zeros(self.of.shape[:2], np.float32)
+        return self.of[:, :, self.classes.index(name)]
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What strokes are meant for: `share`, n x n in 0..1, and whether that is `sure`, so that colours need not be asked."""
+
+    share: np.ndarray
+    sure: bool
+
+
+def meant_of(segments: Segments, middles: np.ndarray, n: int, one_thing: bool) -> Meant | None:
+    """`middles`: how much each pixel lies in the middle of strokes, m x m. `one_thing`: only one that ends where it ends can
+    be meant; None: there is no such thing, or nothing is known of what is there."""
+    m = len(middles)
+    under = np.tensordot(middles, segments.at(m), 2)
+    if under.sum() <= 0:
+        return None
+    under = under / under.sum()
+    apart = np.array([name in APART for name in segments.classes])
+    best = np.where(apart, under, 0).max()
+    if best >= FIRST * under[~apart].sum():
+        weights = np.where(apart, _rises(under / best), 0)
+        return Meant(segments.at(n) @ weights.astype(np.float32), True)
+    if one_thing:
+        return None
+    weights = _rises(under / under.max())
+    return Meant(segments.at(n) @ weights.astype(np.float32), (weights > 0.5).sum() > 1)
+
+
+def _rises(values: np.ndarray) -> np.ndarray:
+    t = np.clip((values - SOME[0]) / (SOME[1] - SOME[0]), 0, 1)
+    return t * t * (3 - 2 * t)
