@@ -146,6 +146,8 @@ class Plan:
     readings: Readings | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
+    # Whether the photo comes back at the edge of M, inside of what is painted.
+    within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
     narrow: Plan | None = None
 
@@ -185,7 +187,12 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
     # Around what is large, what strokes left of it is of what they are; close to a thing it may be anything.
     drawn = np.maximum(paint.cover, is_large(paint) * whole.cover)
-    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn, turn=(0, 2))
+    turn = (0, 1 if thing.behind else 2)
+    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn, turn=turn)
+    narrow = replace(narrow, within=True)
+    if thing.behind:
+        # What is before it is not meant, however much of it strokes ran over.
+        return narrow
     return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
 
 
@@ -219,7 +226,7 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     if plan.interpreted:
         if not structure:
             by_hand = drawn if free else paint.cover
-            plan = replace(plan, strokes=what_strokes_are(encoded.b, paint, by_hand, is_large(paint), free))
+            plan = replace(plan, strokes=what_strokes_are(encoded, paint, by_hand, is_large(paint), free))
         painting = Painting(encoded, paint, masks, painted_j, realism, plan.strokes, free)
         # Of the photo's own structure there is one.
         reader = Reader(engine, painting, seed, invents=not structure, one_way=structure >= MATERIAL, turn=turn)
@@ -349,8 +356,7 @@ def _decode_coarsest(engine: Engine, posterior: list[Posterior]) -> np.ndarray:
 def variant(plan: Plan, index: int) -> np.ndarray:
     """Variant `index`: S x S x 3, the photo's square outside the masks; its level j (another one, where an interpreter has
     read the painting) is exactly the wanted one, but in `narrow` ones, which end in the photo."""
-    whole = plan
-    plan, turn = whole.of(index)
+    plan, turn = plan.of(index)
     if plan.paint.empty:
         return plan.encoded.b[0]
     if plan.kept is not None and plan.kept.min() == 1:
@@ -371,7 +377,7 @@ def variant(plan: Plan, index: int) -> np.ndarray:
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
-    if plan is not whole:
+    if plan.within:
         x = plan.encoded.b[0] + plan.masks.m[:, :, None] * (x - plan.encoded.b[0])
     return x
 

@@ -15,6 +15,7 @@ from . import pyramid
 from .encoding import EncodedPhoto
 from .masks import FLAT, Paint, kept_of, ramp_of, spread
 from .meant import meant, middle, sharpened
+from .segments import BACKGROUND, Segments
 from .windows import window_max, window_mean, window_sum
 
 # The rim of a thing that goes with it is as wide as this part of the square; what is kept ends over so many pixels twice.
@@ -35,10 +36,12 @@ LEAST_THICK = 1e-3
 
 @dataclass(frozen=True)
 class WhatIsMeant:
-    """What of the photo paint is meant for, S x S each in 0..1: `share`, of each pixel, and how far that `counts` there."""
+    """What of the photo paint is meant for, S x S each in 0..1: `share`, of each pixel, and how far that `counts` there.
+    `behind`: it is what is behind everything else, and ends where that begins."""
 
     share: np.ndarray
     counts: np.ndarray
+    behind: bool = False
 
     @property
     def left(self) -> np.ndarray:
@@ -58,11 +61,20 @@ def what_goes(photo: EncodedPhoto, paint: Paint, grow: float) -> WhatIsMeant | N
     far = _cells_from(paint, grow)
     reached = far < BEYOND[1]
     told = meant(photo, paint.amount, paint.inside, reached, goes=True)
-    if _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level)) < ENDS:
+    behind = photo.segments is not None and _is_behind(photo.segments, told)
+    ends = _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level))
+    # Who paints nearly all of the background means it, also where some of it is left.
+    if ends < ENDS and not (behind and is_large(paint) > 0.5):
         return None
-    thing = WhatIsMeant(sharpened(told, photo.b[0], reached).astype(np.float32), _opaque(paint, reached))
+    thing = WhatIsMeant(sharpened(told, photo.b[0], reached).astype(np.float32), _opaque(paint, reached), behind)
     # Neither a tint nor rubbing out says what is to go.
     return thing if (thing.counts * thing.share * paint.amount).max() > REMAINS else None
+
+
+def _is_behind(segments: Segments, told: np.ndarray) -> bool:
+    """Whether most of what was told (n x n) is background."""
+    of = pyramid.reduce(segments.share_of(BACKGROUND)[:, :, None], (len(segments.of) // len(told)).bit_length() - 1)
+    return bool((of[:, :, 0] * told).sum() > told.sum() / 2)
 
 
 def _share_that_ends(told: np.ndarray, far: np.ndarray, cell: float) -> float:
@@ -88,9 +100,10 @@ def _opaque(paint: Paint, reached: np.ndarray) -> np.ndarray:
 
 
 def with_surroundings(thing: WhatIsMeant, paint: Paint) -> WhatIsMeant:
-    """A thing that is to go with its blurred rim, and with whatever else the middles of strokes cover."""
-    rim = max(1, len(thing.share) // RIM)
-    share = np.maximum(window_max(thing.share, rim + SOFT), middle(paint.amount > 0.5, paint.inside))
+    """A thing that is to go with its blurred rim, or what is behind others up to theirs, and whatever else the middles of
+    strokes cover."""
+    rim = 0 if thing.behind else max(1, len(thing.share) // RIM) + SOFT
+    share = np.maximum(window_max(thing.share, rim), middle(paint.amount > 0.5, paint.inside))
     return replace(thing, share=window_mean(share, SOFT).astype(np.float32))
 
 

@@ -15,9 +15,10 @@ from . import pyramid
 
 # Pixels a side of the pictures that it looks at, and what it tells apart.
 SIZE = 128
-CLASSES = ("background", "skin", "hair", "clothes", "hat", "glasses", "beard", "eyes", "mouth")
+BACKGROUND = "background"
+CLASSES = (BACKGROUND, "skin", "hair", "clothes", "hat", "glasses", "beard", "eyes", "mouth")
 # Those that end where they end.
-APART = ("background", "hair", "hat", "glasses", "beard", "mouth")
+APART = (BACKGROUND, "hair", "hat", "glasses", "beard", "mouth")
 # What is under the middles of strokes is meant if it is such a share of what most of it is: none of it below, all above.
 SOME = (0.3, 0.5)
 # One that ends where it ends comes first if it is at least so much of the others, all together.

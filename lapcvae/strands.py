@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import noise, pyramid
+from .encoding import EncodedPhoto
 from .masks import Paint, kept_of
 from .meant import reached, smooth, squares
 from .windows import window_max, window_mean
@@ -25,6 +26,8 @@ ALIKE = 0.05
 NEW = (0.002, 0.006)
 # What is finer than a cell, as a share of its brightness: skin has less than the first number, hair more than the second.
 ROUGH = (0.04, 0.07)
+# The classes of a segmenter that are hair, and how much of what has a stroke's colour has to be: skin, hair.
+HAIR, OF_CLASS = ("hair", "beard"), (0.3, 0.6)
 # Keeps black from dividing, and what has nothing fine from having no logarithm.
 LEAST_LIGHT, LEAST_FINE = 0.05, 1e-3
 # Shares of a cell: what is painted, or wholly so, has more paint, what is bare has less.
@@ -61,9 +64,10 @@ class Strokes:
     known: float
 
 
-def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, wall: float, goes: bool) -> Strokes | None:
-    """`b`: the photo's b_0 .. b_K; `drawn`: what was painted by hand, S x S in 0..1; `wall`: how sure it is that new colours
-    are one; `goes`: something is to go. None: they are of nothing that is known, or the model is too small."""
+def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall: float, goes: bool) -> Strokes | None:
+    """`drawn`: what was painted by hand, S x S in 0..1; `wall`: how sure it is that new colours are one; `goes`: something is
+    to go. None: they are of nothing that is known, or the model is too small."""
+    b = photo.b
     level, deeper = ((n // m).bit_length() - 1 for n, m in ((len(b[0]), CELLS), (CELLS, COARSE)))
     if level < 1 or level + deeper >= len(b):
         return None
@@ -86,7 +90,12 @@ def what_strokes_are(b: list[np.ndarray], paint: Paint, drawn: np.ndarray, wall:
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
     own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
     hair, stands = np.zeros((2, CELLS, CELLS), np.float32)
-    hair[painted] = of_photo * _rises(own_fine, ROUGH) * _rises(colours[painted].mean(1), BLACK)
+    like_hair = _rises(own_fine, ROUGH)
+    if photo.segments:
+        of_class = sum(photo.segments.share_of(name) for name in HAIR)
+        of_class = pyramid.block_mean(of_class, len(of_class) // CELLS)
+        like_hair = _rises(mean @ of_class[some], OF_CLASS)
+    hair[painted] = of_photo * like_hair * _rises(colours[painted].mean(1), BLACK)
     stands[painted] = wall * (1 - of_photo)
     hair, stands = ((covered > PAINTED) * np.where(painted, v, window_max(v, 1)) for v in (hair, stands))
     stands = _opened(stands, SMALL)

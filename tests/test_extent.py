@@ -34,8 +34,12 @@ def disc(radius: float, size: int = SIZE, x: float = 0.5) -> np.ndarray:
     return (np.hypot(columns - x, rows - 0.5) < radius).astype(np.float32)
 
 
+def seen(b_0: np.ndarray, segments=None) -> encoding.EncodedPhoto:
+    return encoding.EncodedPhoto(pyramid.gaussians(b_0, LEVELS), [], segments)
+
+
 def goes(b_0: np.ndarray, paint: masks.Paint) -> extent.WhatIsMeant | None:
-    return extent.what_goes(pyramid.gaussians(b_0, LEVELS), paint, 1.0)
+    return extent.what_goes(seen(b_0), paint, 1.0)
 
 
 def test_a_thing_that_ends_with_the_paint_is_to_go_and_what_goes_on_is_not():
@@ -61,7 +65,7 @@ def test_thin_paint_is_kept_to_what_it_is_meant_for_as_opaque_paint_is(alpha):
     thick = painted(b_0, disc(0.2), np.float32([0.6, 0.6, 0.6]))
     thinner = {name: alpha * getattr(thick, name) for name in ("cover", "opaque", "fine", "change")}
     paint = dataclasses.replace(thick, **thinner)
-    what = extent.what_is_recoloured(pyramid.gaussians(b_0, LEVELS), paint, 1.0, 1.0)
+    what = extent.what_is_recoloured(seen(b_0), paint, 1.0, 1.0)
     ran_over = (disc(0.18) == 0) & (paint.cover > 0)
     assert what.left[ran_over].min() > 0.9 and what.left[disc(0.12) > 0].max() < 0.05
 
@@ -127,7 +131,7 @@ def test_a_wall_that_is_painted_goes_up_to_what_stands_before_it():
 def test_paint_is_taken_away_from_what_it_is_not_meant_for():
     b_0 = photo()
     paint = painted(b_0, disc(0.2), np.float32([0.6, 0.6, 0.6]))
-    what = extent.what_is_recoloured(pyramid.gaussians(b_0, LEVELS), paint, 1.0, 1.0)
+    what = extent.what_is_recoloured(seen(b_0), paint, 1.0, 1.0)
     kept = extent.kept_to(paint, what)
     ran_over = (disc(0.18) == 0) & (paint.cover > 0)
     assert np.abs(kept.fine[ran_over]).max() < 0.03

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lapcvae import noise, pyramid
+from lapcvae.encoding import EncodedPhoto
 from lapcvae.masks import depth
 from lapcvae.meant import meant, sharpened
 
@@ -16,8 +17,8 @@ HAIR, SKIN = np.float32([0.25, 0.16, 0.12]), np.float32([0.85, 0.62, 0.55])
 def told(picture: np.ndarray, cover: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
     inside = depth(cover > 0.5)
     wanted = np.ones_like(cover, bool) if wanted is None else wanted
-    b = pyramid.gaussians(picture, LEVELS)
-    return sharpened(meant(b, cover, inside, wanted), picture, wanted)
+    photo = EncodedPhoto(pyramid.gaussians(picture, LEVELS), [])
+    return sharpened(meant(photo, cover, inside, wanted), picture, wanted)
 
 
 def hair_above_skin() -> np.ndarray:

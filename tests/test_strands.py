@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from test_extent import disc, painted
 
-from lapcvae import noise, pyramid, strands
+from lapcvae import encoding, noise, pyramid, strands
 
 SIZE, LEVELS, LEVEL = 256, 4, 3
 HAIR, SKIN, WALL, BLUE = (np.float32(c) for c in ([0.3, 0.2, 0.15], [0.85, 0.62, 0.55], [0.6, 0.62, 0.65], [0.1, 0.2, 0.7]))
@@ -22,6 +22,10 @@ def photo() -> np.ndarray:
     return np.clip(np.where((np.abs(x - 0.5) > 0.4)[:, :, None], WALL, picture), 0, 1).astype(np.float32)
 
 
+def seen(b_0: np.ndarray, segments=None) -> encoding.EncodedPhoto:
+    return encoding.EncodedPhoto(pyramid.gaussians(b_0, LEVELS), [], segments)
+
+
 def bar(left: float, right: float, top: float, bottom: float) -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE] / SIZE
     return ((x > left) & (x < right) & (y > top) & (y < bottom)).astype(np.float32)
@@ -34,7 +38,7 @@ DEEP = bar(0.43, 0.47, 0.4, 0.6) > 0
 def told_of(amount: np.ndarray, colour: np.ndarray, wall: float = 1.0, goes: bool = False):
     b_0 = photo()
     paint = painted(b_0, amount, colour, LEVEL)
-    return b_0, paint, strands.what_strokes_are(pyramid.gaussians(b_0, LEVELS), paint, paint.cover, wall, goes)
+    return b_0, paint, strands.what_strokes_are(seen(b_0), paint, paint.cover, wall, goes)
 
 
 def test_a_new_wall_stands_as_far_as_that_is_sure_and_what_the_photo_has_is_read():
@@ -51,7 +55,7 @@ def test_black_may_be_a_lens_and_is_not_hair_whatever_the_hair():
     b_0 = photo()
     b_0[: int(0.3 * SIZE)] *= 0.1
     paint = painted(b_0, LOCK, HAIR * 0.1, LEVEL)
-    assert strands.what_strokes_are(pyramid.gaussians(b_0, LEVELS), paint, paint.cover, 0.0, False) is None
+    assert strands.what_strokes_are(seen(b_0), paint, paint.cover, 0.0, False) is None
 
 
 def test_thick_strokes_in_the_colour_of_hair_are_hair_and_lie_along_it():
@@ -70,7 +74,7 @@ def test_thick_strokes_in_the_colour_of_hair_are_hair_and_lie_along_it():
 
 def test_nothing_is_told_without_paint_by_hand():
     b_0, paint, _ = told_of(LOCK, BLUE)
-    b, nothing = pyramid.gaussians(b_0, LEVELS), np.zeros_like(paint.cover)
+    b, nothing = seen(b_0), np.zeros_like(paint.cover)
     for changed, drawn in (
         (dataclasses.replace(paint, cover=nothing), paint.cover),
         (paint, nothing),
@@ -83,7 +87,7 @@ def test_nothing_is_told_without_paint_by_hand():
 def test_a_small_model_is_left_alone():
     b_0 = photo()[::4, ::4]
     paint = painted(b_0, disc(0.2, len(b_0)), BLUE, 1)
-    assert strands.what_strokes_are(pyramid.gaussians(b_0, 2), paint, paint.cover, 1.0, False) is None
+    assert strands.what_strokes_are(encoding.EncodedPhoto(pyramid.gaussians(b_0, 2), []), paint, paint.cover, 1.0, False) is None
 
 
 def drawn_of(where: np.ndarray, colour: np.ndarray, by: float = 0.0, key: tuple = (0,)):

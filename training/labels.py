@@ -130,7 +130,9 @@ def learn(scribbles: dict[int, np.ndarray], layers: Layers, seed: int = 0) -> Te
         of.append(label[label != UNKNOWN])
     seen, of = torch.cat(seen), torch.cat(of)
     mean, spread = seen.mean(0), seen.std(0) + 1e-3
-    share = 1 / torch.bincount(of, minlength=len(LEARNT)).clamp(min=1).float().sqrt()
+    counted = torch.bincount(of, minlength=len(LEARNT))
+    # Smoothing is weighed too: a class that nobody drew counts nothing in it.
+    share = torch.where(counted > 0, 1 / counted.clamp(min=1).float().sqrt(), 0.0)
     weight = torch.zeros(seen.shape[1], len(LEARNT), requires_grad=True)
     offset = torch.zeros(len(LEARNT), requires_grad=True)
     optimizer = torch.optim.AdamW([weight, offset], RATE, weight_decay=DECAY)
