@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
-With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--segmenter
-RUN` what tells hair from skin, with `--int8 PICTURES` 8-bit graphs, with `--card FILE` a card; without a model, the bundle that is there already gets them. With one, a
-bundle that is there keeps its finder, interpreter, segmenter, exemplars, card, title, eyes, licence and family unless others are given.
+With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with `--exemplars
+RUN` pictures to take details from, with `--segmenter RUN` what tells hair from skin, with `--int8 PICTURES` 8-bit graphs, with
+`--card FILE` a card; without a model, the bundle that is there already gets them. With one, a bundle that is there keeps all of
+these but the 8-bit graphs, and its title, eyes, licence and family, unless others are given.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.
@@ -35,6 +36,7 @@ from torch import nn  # noqa: E402
 
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import graphs, segments  # noqa: E402
+from lapcvae.engine import Engine  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
 from training import checkpoint, exemplars, quantize  # noqa: E402
 from training import finder as finders  # noqa: E402
@@ -331,6 +333,14 @@ def add_exemplars(run: Path, folder: Path) -> dict:
     return {"file": exemplars.FILE} | exemplars.facts(file)
 
 
+def add_hair(manifest: dict, folder: Path) -> None:
+    """Where the exemplars have hair, and what the manifest says of it."""
+    manifest["files"] = files_of(folder)
+    write_manifest(manifest, folder)
+    exemplars.write_hair(Engine(bundles.describe(folder), "cpu"), folder / exemplars.HAIR_FILE)
+    manifest["exemplars"]["hair"] = exemplars.HAIR_FILE
+
+
 def add_int8(pictures: Path, manifest: dict, folder: Path, family: Path) -> None:
     """The 8-bit graphs, and what the manifest says of them. `family`: where a model that this one extends may be."""
     squares = quantize.read_pictures(pictures, manifest["size"])
@@ -368,7 +378,7 @@ def keep_from(old: Path, work: Path, size: int, given: argparse.Namespace) -> di
     if bundle.interpreter and not given.interpreter:
         files += [bundle.interpreter.graph, interpreters.WEIGHTS]
     if bundle.exemplars and not given.exemplars:
-        files += [bundle.exemplars.file]
+        files += [name for name in (bundle.exemplars.file, bundle.exemplars.hair) if name]
     if bundle.segmenter and not given.segmenter:
         files += [bundle.segmenter.graph]
     for name in files:
@@ -419,6 +429,8 @@ def export(args: argparse.Namespace) -> Path:
             manifest["exemplars"] = add_exemplars(args.exemplars, work)
         if args.segmenter:
             manifest["segmenter"] = add_segmenter(args.segmenter, work)
+        if "exemplars" in manifest and "segmenter" in manifest and (args.exemplars or args.segmenter):
+            add_hair(manifest, work)
         manifest["files"] = files_of(work)
         if args.int8:
             add_int8(args.int8, manifest, work, args.out.parent)

@@ -23,7 +23,7 @@ LARGEST_FILE = 1 << 30
 LARGEST_SIZE = 4096
 MOST_LEVELS = 10
 MOST_CHANNELS = 4096
-MOST_CLASSES = 64
+MOST_CLASSES, CLASS_NAME = 64, re.compile("[a-z][a-z ]{0,29}")
 # A picture of less is compared with nothing.
 MOST_EXEMPLARS, LEAST_READ = 99_999, 16
 # The model that is used when none is named, with the larger ones that extend it.
@@ -91,11 +91,13 @@ class SegmenterFile:
 
 @dataclass(frozen=True)
 class ExemplarFile:
-    """The file of `count` pictures of `size` pixels a side that details are taken from."""
+    """The file of `count` pictures of `size` pixels a side that details are taken from, and that which says where in each of
+    them hair is; empty: nobody knows."""
 
     file: str
     count: int
     size: int
+    hair: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,8 @@ def describe(folder: Path) -> Bundle:
 def require_whole(bundle: Bundle) -> None:
     """Raises BundleError where a file is missing or has another size than the manifest says; contents are not read."""
     files = _files(bundle.folder, bundle.manifest)
-    for name in bundle.graphs + ([bundle.exemplars.file] if bundle.exemplars else []):
+    exemplars = [name for name in (bundle.exemplars.file, bundle.exemplars.hair) if name] if bundle.exemplars else []
+    for name in bundle.graphs + exemplars:
         if name not in files:
             raise _broken(bundle.folder, f"{name} is not in its list of files")
     for name, (size, _digest) in files.items():
@@ -339,7 +342,7 @@ class _Reader:
         if entry is None:
             return None
         names = entry.get("classes") if isinstance(entry, dict) else None
-        if not isinstance(names, list) or not all(isinstance(n, str) and re.fullmatch(r"[a-z][a-z ]{0,29}", n) for n in names):
+        if not isinstance(names, list) or not all(isinstance(n, str) and CLASS_NAME.fullmatch(n) for n in names):
             raise _broken(self.folder, 'what its segmenter ("segmenter") tells apart is no list of names')
         if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
             raise _broken(self.folder, f"its segmenter has no 2 to {MOST_CLASSES} different classes")
@@ -357,7 +360,8 @@ class _Reader:
         own = self.whole(entry, "size", read, size)
         if read < LEAST_READ or own & (own - 1) or size % own or own % read:
             raise _broken(self.folder, f"its exemplars have {own} pixels, which does not fit what is read")
-        return ExemplarFile(self.text(entry, "file"), self.whole(entry, "count", 1, MOST_EXEMPLARS), own)
+        hair = self.text(entry, "hair") if "hair" in entry else ""
+        return ExemplarFile(self.text(entry, "file"), self.whole(entry, "count", 1, MOST_EXEMPLARS), own, hair)
 
     def check_steps(self, levels: tuple[Level, ...]) -> None:
         """Two steps have to hold whole cells of all latents that a part is cut out of, also of the coarser level's last."""

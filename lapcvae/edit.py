@@ -33,14 +33,14 @@ from .engine import Engine, Posterior
 from .extent import (
     WhatIsMeant,
     covered_cells,
-    is_large,
     kept_to,
+    wall_of,
     what_goes,
     what_is_recoloured,
     with_remains,
     with_surroundings,
 )  # fmt: skip
-from .masks import LEAST_ANEW, Masks, Paint, cell_means, in_cells, kept_of, make_masks
+from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
 from .reading import Painting, Reader, Way
 from .strands import Drawn, Strokes, what_strokes_are
@@ -69,21 +69,6 @@ def _part(latents: np.ndarray, window: tuple[slice, slice], size: int) -> np.nda
     """The cells of a grid of latents (1 x C x h x w) under a window of a level of `size` pixels."""
     stride = size // latents.shape[2]
     return latents[:, :, *(slice(part.start // stride, part.stop // stride) for part in window)]
-
-
-def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
-    """Erased cells take the smooth (harmonic) continuation of what is around them: a start for the denoising level."""
-    if not erased.any():
-        return picture
-    hole = np.clip(erased, 0, 1)[:, :, None]
-    known = float((1 - hole).sum())
-    mean = (picture * (1 - hole)).sum((0, 1)) / known if known > 0.5 else np.full(3, 0.5)
-    filled = picture * (1 - hole) + mean * hole
-    for _ in range(4 * picture.shape[0]):
-        around = np.pad(filled, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
-        filled = picture * (1 - hole) + mean * hole
-    return filled.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -186,21 +171,24 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         return make(paint, make_masks(engine, paint, grow))
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
     # Around what is large, what strokes left of it is of what they are; close to a thing it may be anything.
-    drawn = np.maximum(paint.cover, is_large(paint) * whole.cover)
+    wall = wall_of(paint, thing)
+    drawn = np.maximum(paint.cover, wall * whole.cover)
     turn = (0, 1 if thing.behind else 2)
-    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn, turn=turn)
+    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn, turn=turn, wall=wall)
     narrow = replace(narrow, within=True)
     if thing.behind:
         # What is before it is not meant, however much of it strokes ran over.
         return narrow
-    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
+    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2), wall=wall), narrow=narrow)
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
                seed: int, structure: float, told: WhatIsMeant | None = None,
-               drawn: np.ndarray | None = None, turn: tuple[int, int] = (0, 1)) -> Plan:  # fmt: skip
+               drawn: np.ndarray | None = None, turn: tuple[int, int] = (0, 1),
+               wall: float | None = None) -> Plan:  # fmt: skip
     """`told`: what of the photo gets other colours, and stays what it is otherwise. `drawn`: what was painted by hand,
-    S x S, if something is to go and hardly any of the paint is to be met exactly. `turn`: which of how many plans."""
+    S x S, if something is to go and hardly any of the paint is to be met exactly. `turn`: which of how many plans. `wall`:
+    how sure it is that new colours are a wall's (`extent.wall_of`)."""
     b_j = encoded.b[paint.level]
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     free = drawn is not None
@@ -226,7 +214,8 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     if plan.interpreted:
         if not structure:
             by_hand = drawn if free else paint.cover
-            plan = replace(plan, strokes=what_strokes_are(encoded, paint, by_hand, is_large(paint), free))
+            wall = wall_of(paint) if wall is None else wall
+            plan = replace(plan, strokes=what_strokes_are(encoded, paint, by_hand, wall, free))
         painting = Painting(encoded, paint, masks, painted_j, realism, plan.strokes, free)
         # Of the photo's own structure there is one.
         reader = Reader(engine, painting, seed, invents=not structure, one_way=structure >= MATERIAL, turn=turn)

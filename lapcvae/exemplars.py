@@ -12,11 +12,12 @@ import io
 import threading
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from . import pyramid
+from . import hair, pyramid
 from .bundle import Bundle, _broken
 from .meant import smooth
 from .windows import bilinear, window_max
@@ -74,7 +75,7 @@ class Exemplars:
 
     def __init__(self, bundle: Bundle):
         """Reads the keys; raises BundleError if the file is not what the manifest says."""
-        entry, self._bundle = bundle.exemplars, bundle
+        entry, self._bundle, self._hair = bundle.exemplars, bundle, None
         self.size, self._lock = entry.size, threading.Lock()
         try:
             if (bundle.folder / entry.file).stat().st_size > LARGEST_FILE:
@@ -85,12 +86,29 @@ class Exemplars:
         except FAULTS as error:
             raise _broken(bundle.folder, f"its exemplars ({entry.file}) cannot be read ({error})") from error
 
+    @property
+    def hair(self) -> np.ndarray | None:
+        """Where each has hair, N x n x n u1 (`lapcvae.hair`), if the bundle says so; read when first asked for."""
+        entry = self._bundle.exemplars
+        with self._lock:
+            if self._hair is None and entry.hair:
+                try:
+                    self._hair = self._read_hair(self._bundle.folder / entry.hair, entry.count)
+                except FAULTS as error:
+                    raise _broken(self._bundle.folder, f"{entry.hair} cannot be read ({error})") from error
+            return self._hair
+
+    def _read_hair(self, file: Path, count: int) -> np.ndarray:
+        if file.stat().st_size > LARGEST_KEYS:
+            raise ValueError(f"it has more than {LARGEST_KEYS} bytes")
+        size = tuple(hair.CELLS * n for n in (-(-count // rows_of(count)), rows_of(count)))
+        return tiles(_picture_of(file.read_bytes(), file.name, size, "L"), count, hair.CELLS)
+
     def _read_keys(self, count: int) -> None:
         across = -(-count // rows_of(count))
         mosaic = self._open(KEYS, (across * KEY_SIZE, rows_of(count) * KEY_SIZE), LARGEST_KEYS)
-        tiles = mosaic.reshape(rows_of(count), KEY_SIZE, across, KEY_SIZE, 3).transpose(0, 2, 1, 3, 4)
-        tiles = tiles.reshape(-1, KEY_SIZE * KEY_SIZE, 3)[:count]
-        keys = (tiles.reshape(-1, 3) @ BRIGHTNESS).reshape(tiles.shape)
+        found = tiles(mosaic, count, KEY_SIZE)
+        keys = (found.reshape(-1, 3) @ BRIGHTNESS).reshape(count, -1, 3)
         self._keys, self._squares = keys.reshape(count, -1), (keys**2).sum(2)
 
     def _open(self, name: str, size: tuple[int, int], largest: int) -> np.ndarray:
@@ -103,17 +121,14 @@ class Exemplars:
             if max(inside.file_size, inside.compress_size) > largest:
                 raise ValueError(f"{name} is too large")
             packed = self._zip.read(name)
-        picture = Image.open(io.BytesIO(packed), formats=("JPEG", "WEBP"))
-        if picture.size != size:
-            raise ValueError(f"{name} has {picture.size[0]} x {picture.size[1]} pixels in place of {size[0]} x {size[1]}")
-        return np.asarray(picture.convert("RGB"), np.float32) / 255
+        return np.asarray(_picture_of(packed, name, size, "RGB"), np.float32) / 255
 
     def like(self, read: np.ndarray, mask: np.ndarray) -> list[Exemplar]:
         """Those that fit best into `mask` (n x n in 0..1), best first. `read`: what was read, in the photo, n x n x 3."""
         n = len(read)
         half, weight = pyramid.d(read), weights(pyramid.block_mean(mask, 2))
         likest = self._likest(pyramid.reduce(read, _levels(n, KEY_SIZE)), pyramid.block_mean(mask, n // KEY_SIZE))
-        pictures = [self._picture(i)[:, :: -1 if mirrored else 1] for i, mirrored in likest]
+        pictures = [self.picture(i, mirrored) for i, mirrored in likest]
         small = np.stack([pyramid.reduce(picture, _levels(self.size, len(half))) for picture in pictures])
         places = _places(small, half, weight)
         cells = _Cells.of(read, mask)
@@ -125,9 +140,10 @@ class Exemplars:
         order = [i for i in np.argsort(errors, kind="stable")[:HANDED_ON] if errors[i] <= WORSE * errors.min()]
         return [Exemplar(pictures[i], places[i], cells.fits(small[i])) for i in order]
 
-    def _picture(self, i: int) -> np.ndarray:
+    def picture(self, i: int, mirrored: bool = False) -> np.ndarray:
+        """S' x S' x 3 in [0, 1]; raises BundleError if it cannot be read."""
         try:
-            return self._open(name_of(i), (self.size, self.size), LARGEST_PICTURE)
+            return self._open(name_of(i), (self.size, self.size), LARGEST_PICTURE)[:, :: -1 if mirrored else 1]
         except FAULTS as error:
             raise _broken(self._bundle.folder, f"its exemplar {name_of(i)} cannot be read ({error})") from error
 
@@ -147,6 +163,20 @@ class Exemplars:
             likest = np.argpartition(error, min(LOOKED_AT, len(error)) - 1)[:LOOKED_AT]
             found += [(float(error[i]), int(i), bool(mirrored)) for i in likest]
         return [(i, mirrored) for _error, i, mirrored in sorted(found)[:LOOKED_AT]]
+
+
+def _picture_of(packed: bytes, name: str, size: tuple[int, int], mode: str) -> np.ndarray:
+    """A compressed picture of this width and height, u1."""
+    picture = Image.open(io.BytesIO(packed), formats=("JPEG", "WEBP"))
+    if picture.size != size:
+        raise ValueError(f"{name} has {picture.size[0]} x {picture.size[1]} pixels in place of {size[0]} x {size[1]}")
+    return np.asarray(picture.convert(mode))
+
+
+def tiles(mosaic: np.ndarray, count: int, n: int) -> np.ndarray:
+    """The first `count` of the tiles that a picture consists of, in rows, N x n x n or N x n x n x 3."""
+    rows, across = len(mosaic) // n, mosaic.shape[1] // n
+    return mosaic.reshape(rows, n, across, n, -1).swapaxes(1, 2).reshape(-1, n, n, *mosaic.shape[2:])[:count]
 
 
 def rows_of(count: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import pyramid
 from .encoding import EncodedPhoto
-from .masks import FLAT, Paint, kept_of, ramp_of, spread
+from .masks import FLAT, Paint, distance, kept_of, ramp_of, spread
 from .meant import meant, middle, sharpened
 from .segments import BACKGROUND, Segments
 from .windows import window_max, window_mean, window_sum
@@ -26,6 +26,8 @@ NEAR, BEYOND, GOES_ON, ENDS = 1.5, (1.0, 2.5), 0.4, 0.72
 # So far beyond the paint, in cells, goes all of what is left of it, and any; so much further if what is painted is large
 # (shares of the square). Less than this share of it is nothing.
 ALL_OF_IT, ANY_OF_IT, FURTHER, LARGE, REMAINS = 0.7, 1.0, 1.0, (0.3, 0.45), 0.05
+# So far inside of a painted wall, in cells, all is meant: none of it below, all above.
+STANDS = (1.0, 1.5)
 # Less than this share of a pixel that belongs to a thing is a part of it.
 PARTLY = 0.7
 # Share of a cell that is painted below which it says nothing of the paint.
@@ -102,7 +104,11 @@ def _opaque(paint: Paint, reached: np.ndarray) -> np.ndarray:
 def with_surroundings(thing: WhatIsMeant, paint: Paint) -> WhatIsMeant:
     """A thing that is to go with its blurred rim, or what is behind others up to theirs, and whatever else the middles of
     strokes cover."""
-    rim = 0 if thing.behind else max(1, len(thing.share) // RIM) + SOFT
+    if thing.behind:
+        # What stands there goes, too.
+        far = distance(paint.amount < 0.5) / (1 << paint.level)
+        return replace(thing, share=np.maximum(thing.share, np.clip((far - STANDS[0]) / (STANDS[1] - STANDS[0]), 0, 1)))
+    rim = max(1, len(thing.share) // RIM) + SOFT
     share = np.maximum(window_max(thing.share, rim), middle(paint.amount > 0.5, paint.inside))
     return replace(thing, share=window_mean(share, SOFT).astype(np.float32))
 
@@ -122,7 +128,7 @@ def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
 def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow: float) -> Paint:
     """Paint also over what strokes left of the thing that they cover: close beside them, in their colours."""
     cell = 1 << paint.level
-    further = FURTHER * is_large(paint)
+    further = FURTHER * wall_of(paint, thing)
     inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT - further, 0)
     near = np.where(paint.amount > 0.5, np.clip(1 + further - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
     # Around what is large no rim of it may be left: a pixel next to it has some of it, too.
@@ -152,6 +158,11 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
 def is_large(paint: Paint) -> float:
     """In 0..1: whether so much is painted that a hand goes around what is beside it with room to spare."""
     return float(np.clip(((paint.amount > 0.5).mean() - LARGE[0]) / (LARGE[1] - LARGE[0]), 0, 1))
+
+
+def wall_of(paint: Paint, thing: WhatIsMeant | None = None) -> float:
+    """How sure it is that new colours in what is painted are a wall's, in 0..1: surely if it is what is behind all."""
+    return 1.0 if thing is not None and thing.behind else is_large(paint)
 
 
 def _mean_near(colours: np.ndarray, weight: np.ndarray, radius: int) -> np.ndarray:

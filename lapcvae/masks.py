@@ -278,3 +278,18 @@ def in_cells(values: np.ndarray, group, size: int, over) -> np.ndarray:
 def cell_means(values: np.ndarray, levels: int) -> np.ndarray:
     """Area mean over 2^levels x 2^levels blocks."""
     return pyramid.block_mean(values.astype(np.float32), 1 << levels)
+
+
+def fill_erased(picture: np.ndarray, erased: np.ndarray) -> np.ndarray:
+    """Erased cells take the smooth (harmonic) continuation of what is around them: a start for the denoising level."""
+    if not erased.any():
+        return picture
+    hole = np.clip(erased, 0, 1)[:, :, None]
+    known = float((1 - hole).sum())
+    mean = (picture * (1 - hole)).sum((0, 1)) / known if known > 0.5 else np.full(3, 0.5)
+    filled = picture * (1 - hole) + mean * hole
+    for _ in range(4 * picture.shape[0]):
+        around = np.pad(filled, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
+        filled = picture * (1 - hole) + mean * hole
+    return filled.astype(np.float32)

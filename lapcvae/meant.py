@@ -49,15 +49,12 @@ def meant(photo: EncodedPhoto, cover: np.ndarray, inside: np.ndarray, wanted: np
     level = max(0, (len(b[0]) // LOOKED_UP).bit_length() - 1)
     colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
     seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
-    by_class = None
-    if photo.segments:
-        by_class = meant_of(photo.segments, covered * depth**2, len(covered), goes)
-    if by_class is None:
-        share = _share(b, cover, inside, colours, seen > 0)
+    told = meant_of(photo.segments, covered * depth**2, len(covered), goes) if photo.segments else None
+    if told and told.sure and not told.behind:
+        share = told.share * (seen > 0)
     else:
-        share = by_class.share * (seen > 0)
-        if not by_class.sure:
-            share = share * _share(b, cover, inside, colours, seen > 0)
+        share = _share(b, cover, inside, colours, seen > 0)
+        share = told.with_colours(share) * (seen > 0) if told else share
     return _connected(share, covered > 0.5, depth / (1 << level))
 
 

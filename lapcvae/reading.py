@@ -7,17 +7,18 @@ is soft, and an exemplar has the detail (`lapcvae.exemplars`).
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import pyramid
+from . import hair, pyramid, strands
 from .encoding import EncodedPhoto
 from .engine import Engine
 from .exemplars import ENOUGH, ENOUGH_WHERE_IT_GOES, HANDED_ON, Exemplar, with_detail
 from .interpret import interpreted
-from .masks import Masks, Paint, cell_means, opaque_around
+from .masks import Masks, Paint, cell_means, fill_erased, opaque_around
 from .strands import Drawn, Strokes
 
 # Paintings are taken more than one way, in turn. How strokes are shown to the interpreter: as sharp as they are (towards 0:
@@ -106,12 +107,18 @@ class Reader:
         self._sure = painting.goes or painting.rubbed_out
         shown = painting.paint.on_photo or painting.of_known
         self._invents = invents and not shown and self._m.mean() >= LARGE and engine.exemplars is not None
+        self._hair, self._hairs = (None, []) if one_way else self._find_hair()
+        if self._hairs:
+            self.ways = [Way(*way, number) for number, way in enumerate(ways * ROUNDS)]
+            return
         # Where one is wanted, it is looked for when a variant is.
         rounds = ROUNDS if self._invents and (self._sure or self._exemplar(0)) else 1
         numbers = sorted(range(HANDED_ON), key=lambda i: ((i - turn[0]) % turn[1], i))
         self.ways = [Way(*way, number) for number, way in zip(numbers, ways * rounds)]
 
     def __call__(self, way: Way) -> Reading:
+        if self._hairs:
+            return self._with_hair(way)
         painting = self._painting
         painted, meant = self._interpreted(way.looseness)
         exemplar, fine = self._exemplar(way.number), None
@@ -148,6 +155,41 @@ class Reader:
             opaque = opaque * np.float32(max(SEEN_IN_PLACE, painting.realism))
         opaque, crude = np.maximum(opaque, erased), np.maximum(painting.realism, erased)
         return painted, interpreted(self._engine, self._b, painted, self._m, opaque, crude)
+
+    def _find_hair(self) -> tuple[hair.Wanted | None, list[tuple[int, bool]]]:
+        """Where strokes want hair, and the exemplars that have some there."""
+        strokes, segments, found = self._painting.strokes, self._painting.encoded.segments, self._engine.exemplars
+        if not (strokes and len(strokes.hair) and segments and found and found.hair is not None):
+            return None, []
+        paint = self._painting.paint
+        where = hair.wanted(segments, strokes.where, paint.cover * paint.opaque, self._painting.masks.m)
+        return where, hair.likest(found.hair, where)
+
+    def _with_hair(self, way: Way) -> Reading:
+        """An exemplar's hair, over what was read without strokes of hair."""
+        painting, paint, b = self._painting, self._painting.paint, self._painting.encoded.b
+        picture = self._engine.exemplars.picture(*self._hairs[way.number % len(self._hairs)])
+        n, up = len(picture), (len(picture) // len(self._b)).bit_length() - 1
+        photo = next(level for level in b if len(level) == n)
+        m, of_photo = cell_means(painting.masks.m, (len(b[0]) // n).bit_length() - 1), hair.hair_of(painting.encoded.segments)
+        where = strands.at(painting.strokes.where, len(self._b))
+        base = photo
+        others = self._m if painting.goes else np.clip(cell_means(paint.cover * paint.opaque, self._level) - where, 0, 1)
+        if others.max() > 0:
+            read = fill_erased(self._interpreted(way.looseness)[1], where)
+            base = photo + pyramid.enlarge(others[:, :, None] * (read - self._b), up)
+        painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), (len(b[0]) // n).bit_length() - 1)
+        colour = hair.evened(painted, strands.at(painting.strokes.where, n))
+        spread = hair.contrast_of(photo, of_photo * (1 - m))[2]
+        share = hair.hair_of(self._engine.segment(picture))
+        made = hair.put_on(base, picture, share, m, colour, spread)
+        meant = pyramid.reduce(made, up)
+        key = (self._seed, way.level, way.number)
+        walls = dataclasses.replace(painting.strokes, hair=painting.strokes.hair[:0])
+        walls = Drawn(b, paint, walls, meant, self._m, key)
+        meant = walls.meant(meant, self._level)
+        detailed = pyramid.enlarge(made, (len(b[0]) // n).bit_length() - 1)
+        return Reading(meant, walls.on(detailed, 0), True, walls)
 
     def _exemplar(self, number: int) -> Exemplar | None:
         if not self._invents:

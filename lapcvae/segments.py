@@ -21,6 +21,8 @@ CLASSES = (BACKGROUND, "skin", "hair", "clothes", "hat", "glasses", "beard", "ey
 APART = (BACKGROUND, "hair", "hat", "glasses", "beard", "mouth")
 # What is under the middles of strokes is meant if it is such a share of what most of it is: none of it below, all above.
 SOME = (0.3, 0.5)
+# Less likely to be background than the first number is none, more than the second may be, if its colours say so.
+UNSURE = (0.05, 0.3)
 # One that ends where it ends comes first if it is at least so much of the others, all together.
 FIRST = 0.8
 
@@ -45,10 +47,19 @@ class Segments:
 
 @dataclass(frozen=True)
 class Meant:
-    """What strokes are meant for: `share`, n x n in 0..1, and whether that is `sure`, so that colours need not be asked."""
+    """What strokes are meant for: `share`, n x n in 0..1, and whether that is `sure`, so that colours need not be asked.
+    `behind`: that is the background."""
 
     share: np.ndarray
     sure: bool
+    behind: bool = False
+
+    def with_colours(self, share: np.ndarray) -> np.ndarray:
+        """Together with the share that colours tell, n x n."""
+        if self.behind:
+            # Things that stand there may look like a hat, but not surely.
+            return self.share + (1 - self.share) * share * _rises(self.share, UNSURE)
+        return self.share if self.sure else self.share * share
 
 
 def meant_of(segments: Segments, middles: np.ndarray, n: int, one_thing: bool) -> Meant | None:
@@ -62,14 +73,18 @@ def meant_of(segments: Segments, middles: np.ndarray, n: int, one_thing: bool) -
     apart = np.array([name in APART for name in segments.classes])
     best = np.where(apart, under, 0).max()
     if best >= FIRST * under[~apart].sum():
-        weights = np.where(apart, _rises(under / best), 0)
-        return Meant(segments.at(n) @ weights.astype(np.float32), True)
+        # Of what is to go there is one, and what is behind all others is meant alone or not at all.
+        behind = np.array([name == BACKGROUND for name in segments.classes])
+        of_all = bool((behind & (under == best)).any())
+        apart &= (under == best) if one_thing or of_all else ~behind
+        weights = np.where(apart, _rises(under / best, SOME), 0)
+        return Meant(segments.at(n) @ weights.astype(np.float32), True, of_all)
     if one_thing:
         return None
-    weights = _rises(under / under.max())
+    weights = _rises(under / under.max(), SOME)
     return Meant(segments.at(n) @ weights.astype(np.float32), (weights > 0.5).sum() > 1)
 
 
-def _rises(values: np.ndarray) -> np.ndarray:
-    t = np.clip((values - SOME[0]) / (SOME[1] - SOME[0]), 0, 1)
+def _rises(values: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    t = np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)
     return t * t * (3 - 2 * t)

@@ -14,6 +14,7 @@ import numpy as np
 
 from . import noise, pyramid
 from .encoding import EncodedPhoto
+from .hair import hair_of
 from .masks import Paint, kept_of
 from .meant import reached, smooth, squares
 from .windows import window_max, window_mean
@@ -26,8 +27,8 @@ ALIKE = 0.05
 NEW = (0.002, 0.006)
 # What is finer than a cell, as a share of its brightness: skin has less than the first number, hair more than the second.
 ROUGH = (0.04, 0.07)
-# The classes of a segmenter that are hair, and how much of what has a stroke's colour has to be: skin, hair.
-HAIR, OF_CLASS = ("hair", "beard"), (0.3, 0.6)
+# How much of what has a stroke's colour a segmenter takes for hair: skin, hair.
+OF_CLASS = (0.3, 0.6)
 # Keeps black from dividing, and what has nothing fine from having no logarithm.
 LEAST_LIGHT, LEAST_FINE = 0.05, 1e-3
 # Shares of a cell: what is painted, or wholly so, has more paint, what is bare has less.
@@ -54,13 +55,15 @@ CHANGED = 0.1
 class Strokes:
     """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3, if
     there are any; `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the
-    direction that it lies in, CELLS x CELLS x 2 (x, y). `known`: the share of what is painted that either of both is."""
+    direction that it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted as hair, CELLS x CELLS. `known`:
+    the share of what is painted that either of both is."""
 
     stands: np.ndarray
     hair: np.ndarray
     fine: float
     locks: float
     along: np.ndarray
+    where: np.ndarray
     known: float
 
 
@@ -92,8 +95,7 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     hair, stands = np.zeros((2, CELLS, CELLS), np.float32)
     like_hair = _rises(own_fine, ROUGH)
     if photo.segments:
-        of_class = sum(photo.segments.share_of(name) for name in HAIR)
-        of_class = pyramid.block_mean(of_class, len(of_class) // CELLS)
+        of_class = pyramid.block_mean(hair_of(photo.segments), len(photo.segments.of) // CELLS)
         like_hair = _rises(mean @ of_class[some], OF_CLASS)
     hair[painted] = of_photo * like_hair * _rises(colours[painted].mean(1), BLACK)
     stands[painted] = wall * (1 - of_photo)
@@ -107,14 +109,16 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
     stands = np.clip(pyramid.enlarge(stands[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
     if not of_hair.any():
-        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32), known)
+        nowhere = np.zeros((CELLS, CELLS, 2), np.float32)
+        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, nowhere, nowhere[:, :, 0], known)
     of_thick, share = of_hair[painted], GOES if goes else 1.0
     own_fine, own_locks = (share * min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
+    where = (covered * hair).astype(np.float32)
     hair = colours[_some(of_hair)]
     beside = np.zeros((CELLS, CELLS), np.float32)
     beside[bare] = _of(hair, b[level][bare]) * _rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
-    return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside), known)
+    return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside), where, known)
 
 
 class Drawn:
@@ -165,6 +169,13 @@ def _strands(hair: np.ndarray, strokes: Strokes, up: int, key: tuple) -> np.ndar
     light = FINE * strokes.fine * thin + LOCKS * strokes.locks * wide
     made[window] = np.exp(hair[window] * light)[:, :, None]
     return made
+
+
+def at(cells: np.ndarray, n: int) -> np.ndarray:
+    """CELLS x CELLS as n x n."""
+    if n <= CELLS:
+        return pyramid.block_mean(cells, CELLS // n)
+    return pyramid.enlarge(cells[:, :, None], (n // CELLS).bit_length() - 1)[:, :, 0].clip(0, 1)
 
 
 def _structure(b: list[np.ndarray], level: int, deeper: int) -> list[np.ndarray]:

@@ -217,7 +217,7 @@ def test_what_is_painted_needs_an_exemplar_that_fits(engine, monkeypatch):
     shares = []
 
     def like(read, mask):
-        return [exemplars.Exemplar(engine.exemplars._picture(i), np.zeros(4), share) for i, share in enumerate(shares)]
+        return [exemplars.Exemplar(engine.exemplars.picture(i), np.zeros(4), share) for i, share in enumerate(shares)]
 
     monkeypatch.setattr(engine.exemplars, "like", like)
     plan = plan_of(engine)
@@ -225,7 +225,7 @@ def test_what_is_painted_needs_an_exemplar_that_fits(engine, monkeypatch):
         painting = Painting(plan.encoded, plan.paint, plan.masks, plan.painted_j, plan.realism, None, goes=goes)
         reader = Reader(engine, painting, 1, invents=True, one_way=False)
         found = [reader._exemplar(number) for number in range(6)]
-        wanted = [engine.exemplars._picture(kept[i % len(kept)]) if kept else None for i in range(6)]
+        wanted = [engine.exemplars.picture(kept[i % len(kept)]) if kept else None for i in range(6)]
         assert all((a is None) if b is None else np.array_equal(a.picture, b) for a, b in zip(found, wanted, strict=True))
         assert reader(reader.ways[0]).known == bool(kept)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_extent import disc, painted, seen
+from test_extent import painted, seen
 
 from lapcvae import extent
 from lapcvae.segments import CLASSES, Segments, meant_of

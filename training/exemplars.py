@@ -18,18 +18,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tqdm import tqdm
 
 from lapcvae import bundle as bundles
 from lapcvae import exemplars as runtime
-from lapcvae import pyramid
+from lapcvae import hair, pyramid
+from lapcvae.engine import Engine
 from lapcvae.protocol.errors import LapcvaeError
 
 from . import data, objects
 from .finder_networks import Edges
 
-FILE = "exemplars.zip"
+FILE, HAIR_FILE = "exemplars.zip", "exemplars-hair.jpg"
 # Keys: whole blocks of JPEG, their colours not reduced.
-KEY_QUALITY = 92
+KEY_QUALITY, HAIR_QUALITY = 92, 60
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,24 @@ def write(pictures: data.Pictures, chosen: np.ndarray, file: Path, quality: int)
 
 
 def mosaic(keys: list[np.ndarray]) -> np.ndarray:
-    """All keys side by side, in rows, u1."""
+    """All of these squares side by side, in rows, u1."""
     rows = runtime.rows_of(len(keys))
     across = -(-len(keys) // rows)
-    tiles = np.zeros((rows * across, *keys[0].shape), np.uint8)
+    n, *channels = keys[0].shape[1:]
+    tiles = np.zeros((rows * across, n, n, *channels), np.uint8)
     tiles[: len(keys)] = np.clip(np.round(keys), 0, 255)
-    n = runtime.KEY_SIZE
-    return tiles.reshape(rows, across, n, n, 3).transpose(0, 2, 1, 3, 4).reshape(rows * n, across * n, 3)
+    return tiles.reshape(rows, across, n, n, -1).swapaxes(1, 2).reshape(rows * n, across * n, *channels)
+
+
+def write_hair(engine: Engine, file: Path) -> None:
+    """Where the bundle's exemplars have hair, as its segmenter sees it: a picture of all of them."""
+    entry, size = engine.bundle.exemplars, engine.bundle.segmenter.size
+    if entry.size != size:
+        raise LapcvaeError(f"Exemplars have {entry.size} pixels, and the segmenter looks at {size}.", "Make them of one size.")
+    found = []
+    for i in tqdm(range(entry.count), unit="exemplars", disable=None):
+        found.append(255 * hair.cells_of(hair.hair_of(engine.segment(engine.exemplars.picture(i)))))
+    Image.fromarray(mosaic(found)).save(file, "JPEG", quality=HAIR_QUALITY)
 
 
 def likeness(pictures: data.Pictures, worn: Worn, seed: int = 0) -> np.ndarray:

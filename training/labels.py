@@ -31,8 +31,8 @@ LAYERS = ("LeakyRelu_242", "LeakyRelu_342", "LeakyRelu_442", "LeakyRelu_542")
 # Told apart while learning, where they would be taken for hair; then they are skin.
 BROWS = "brows"
 LEARNT = (*CLASSES, BROWS)
-# How wide strokes are, in pixels of SIZE: of large things and of small ones. Eyes: half their width and height, shares of the
-# side.
+# How wide strokes are, in pixels of SIZE: of large things and of small ones. Eyes: half their width and height, as shares of
+# the side.
 WIDE, NARROW, SMALL, EYE = 3, 2, ("glasses", "mouth", BROWS), (0.022, 0.012)
 # Rounds of learning, pixels in each, the learning rate, how small weights are kept.
 STEPS, PIXELS, RATE, DECAY, SMOOTHING = 800, 4096, 3e-3, 0.3, 0.05
@@ -173,7 +173,7 @@ def read(folder: Path, names: list[str]) -> list[np.ndarray | None]:
     for name in names:
         made = re.search(r"rf(\d{1,9})\.\w+$", name)
         if not made:
-            raise LapcvaeError(f"{name} is no face that was made here.", "Labels belong to those of python -m training faces.")
+            raise LapcvaeError(f"{name} is no made face.", "Labels belong to those of python -m training faces.")
         seed = int(made[1])
         file = file_of(folder, seed)
         if file not in shards:

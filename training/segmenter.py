@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 
 from lapcvae.protocol.errors import LapcvaeError
-from lapcvae.segments import CLASSES, SIZE
+from lapcvae.segments import BACKGROUND, CLASSES, SIZE
 
 from . import checkpoint, corrupt, data, draws, labels, objects, running
 from .segmenter_network import Segmenter
@@ -30,8 +30,10 @@ WEIGHTS = "segmenter.safetensors"
 UNKNOWN = 255
 # How far pictures are turned (degrees), scaled (log), moved (shares of the side).
 TURN, SCALE, SHIFT = 14.0, 0.16, 0.06
-# Shares of the pictures: with glasses, hats, things drawn on them, another background, gray, blurred, in large pixels, grainy.
+# Shares of the pictures: with glasses, hats, things drawn on them, another background, gray, blurred, coarse, grainy.
 GLASSES, HATS, THINGS, ELSEWHERE, GRAY, BLURRED, COARSE, GRAINY = 0.12, 0.1, 0.25, 0.2, 0.12, 0.25, 0.2, 0.3
+# The share with each of two things in its background.
+STANDING = 0.3
 # What changes more than this (full scale 1) when glasses or a hat are drawn belongs to them: more than their shadow does.
 DRAWN = 0.02
 # Rare classes weigh more: 1 over this power of their share, in relation to all.
@@ -123,7 +125,7 @@ def _worn(x, of, draw, label: int, share: float, generator):
 
 
 def _elsewhere(x, of, generator):
-    """Some before another background: plain, shaded or in stripes."""
+    """Some before another background, plain, shaded or in stripes, and with things in it."""
     count, _, n, _ = x.shape
     cells = F.interpolate(draws.uniform((count, 3, 3, 3), generator), size=(n, n), mode="bilinear", align_corners=False)
     plain = draws.uniform((count, 3, 1, 1), generator)
@@ -133,9 +135,19 @@ def _elsewhere(x, of, generator):
     along = at * torch.cos(angle) + at[:, None] * torch.sin(angle)
     wave = torch.sin(along * draws.uniform((count, 1, 1, 1), generator, 20, 90)).sign() * _some(0.3, count, generator)
     ground = (shaded + 0.2 * wave * (cells - 0.5)).clamp(0, 1)
-    matte = ((of == 0) & (_some(ELSEWHERE, count, generator)[:, 0])).float()[:, None]
+    matte = (of == CLASSES.index(BACKGROUND)).float()[:, None]
     matte = F.avg_pool2d(F.pad(matte, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return x + matte * (ground - x), of
+    x = x + matte * _some(ELSEWHERE, count, generator) * (ground - x)
+    # Posts, rails, lamps: what stands there is background.
+    for _ in range(2):
+        bar = ((along - draws.uniform((count, 1, 1, 1), generator, -0.5, 1.5)).abs() < draws.uniform(
+            (count, 1, 1, 1), generator, 0.01, 0.06)).float()  # fmt: skip
+        stands = torch.where(_some(0.6, count, generator), bar, corrupt.capsules(count, n, generator, "cpu"))
+        colour = (draws.uniform((count, 3, 1, 1), generator) + 0.3 * (cells - 0.5)).clamp(0, 1)
+        x = x + matte * stands * _some(STANDING, count, generator) * (colour - x)
+        angle = angle + draws.uniform((count, 1, 1, 1), generator, 0, 3.14)
+        along = at * torch.cos(angle) + at[:, None] * torch.sin(angle)
+    return x, of
 
 
 def _things(x, of, generator):

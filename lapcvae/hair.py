@@ -1,0 +1,121 @@
+"""Hair where strokes are of hair: that of an exemplar that has some there, in the strokes' colour.
+
+A stroke says that there shall be hair, of what colour and about where; nobody paints strands. Among some thousands of faces
+there are always a few whose hair, or beard, lies about so (`lapcvae.exemplars`); what of their pixels is hair, a segmenter
+tells (`lapcvae.segments`). It comes with its strands, its locks and its soft edge, and nothing else of the face does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import pyramid
+from .meant import smooth
+from .segments import Segments
+from .windows import window_max, window_mean
+
+# The classes that are hair.
+OF_HAIR = ("hair", "beard")
+# Where its hair is, each exemplar says in so many cells a side.
+CELLS = 32
+# What counts for which fits: strokes of hair, the rest of the mask, and what is around it (so far, in cells).
+STROKES, MASK, AROUND, NEAR = 0.5, 0.5, 0.2, 3
+# Of so many of the likest so many are handed on; none whose error is more than so many times the least, and none that has
+# hair in less than this share of what strokes of hair cover.
+LIKEST, HANDED_ON, WORSE, ENOUGH = 40, 6, 1.6, 0.6
+# Less likely to be hair than the first number is none, more than the second all of it.
+MATTE = (0.15, 0.85)
+# Between these shares a pixel begins to show hair alone; before, its colour is that of hair so near (share of the side).
+SOLID, BESIDE = (0.6, 0.95), 1 / 32
+# How dark and light strands may be against most of it, in spreads of their light, and how much that may be made to stand out
+# as the photo's hair does. Keeps black from having no logarithm.
+STRANDS, CONTRAST, LEAST_LIGHT = (-3.0, 1.6), (0.5, 1.0), 0.03
+# The colour of strokes is evened out over this share of the side.
+EVEN = 1 / 8
+GRAY = np.float32([0.3, 0.59, 0.11])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where hair is wanted. `cells`: CELLS x CELLS in 0..1, all of it, the photo's too; `strokes`: that of strokes; `m`: the
+    mask M."""
+
+    cells: np.ndarray
+    strokes: np.ndarray
+    m: np.ndarray
+
+
+def wanted(segments: Segments, strokes: np.ndarray, covered: np.ndarray, m: np.ndarray) -> Wanted:
+    """`strokes`: how much of each pixel is under strokes of hair, `covered`: under any, `m`: the mask M; any squares."""
+    strokes, covered, m, has = (cells_of(v) for v in (strokes, covered, m, hair_of(segments)))
+    return Wanted(np.maximum(has * (1 - covered), strokes), strokes, m)
+
+
+def cells_of(share: np.ndarray) -> np.ndarray:
+    """CELLS x CELLS."""
+    return pyramid.block_mean(share.astype(np.float32), len(share) // CELLS)
+
+
+def hair_of(segments: Segments) -> np.ndarray:
+    """How likely each pixel is hair, n x n in 0..1."""
+    return sum(segments.share_of(name) for name in OF_HAIR)
+
+
+def likest(hair: np.ndarray, where: Wanted) -> list[tuple[int, bool]]:
+    """Which of `hair` (N x CELLS x CELLS u1) lies as it is wanted, and whether mirrored, best first; none if none does."""
+    around = np.maximum(window_max(where.m, NEAR) - where.m, 0)
+    weight = STROKES * where.strokes + MASK * where.m + AROUND * around
+    found = []
+    for mirrored in (False, True):
+        flip = slice(None, None, -1 if mirrored else 1)
+        cells, weights, strokes = (v[:, flip].reshape(-1) for v in (where.cells, weight, where.strokes))
+        counts = np.flatnonzero(weights > 1e-3)
+        has = hair.reshape(len(hair), -1)[:, counts].astype(np.float32) / 255
+        error = np.square(has - cells[counts]) @ weights[counts]
+        covers = has @ strokes[counts] / max(float(strokes.sum()), 1e-6)
+        error = np.where(covers < ENOUGH, np.inf, error)
+        some = np.argpartition(error, min(LIKEST, len(error)) - 1)[:LIKEST]
+        found += [(float(error[i]), int(i), mirrored) for i in some if np.isfinite(error[i])]
+    found.sort()
+    return [(i, mirrored) for error, i, mirrored in found[:HANDED_ON] if error <= WORSE * found[0][0]]
+
+
+def contrast_of(picture: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The logarithm of each pixel's light, n x n, and its mean and spread in what is hair."""
+    light, share = np.log(picture @ GRAY + LEAST_LIGHT), solid(share)
+    total = max(float(share.sum()), 1e-6)
+    mean = float((share * light).sum()) / total
+    return light, mean, float(np.sqrt((share * (light - mean) ** 2).sum() / total))
+
+
+def solid(share: np.ndarray) -> np.ndarray:
+    """Where there is nothing but hair."""
+    return smooth((share - SOLID[0]) / (SOLID[1] - SOLID[0]))
+
+
+def put_on(base: np.ndarray, exemplar: np.ndarray, share: np.ndarray, m: np.ndarray, colour: np.ndarray,
+           spread: float) -> np.ndarray:  # fmt: skip
+    """`base` (n x n x 3) with an exemplar's hair inside of the mask `m`. `share`: how likely each of its pixels is hair, n x n;
+    `colour`: of the strokes, n x n x 3; `spread`: that of the light of the photo's hair, as `contrast_of` has it."""
+    matte = np.clip((share - MATTE[0]) / (MATTE[1] - MATTE[0]), 0, 1)
+    # At its edge there is something else behind it.
+    alone, radius = solid(matte), max(1, round(BESIDE * len(base)))
+    light, mean, own = contrast_of(exemplar, matte * m)
+    strands = np.clip(light - mean, *(own * v for v in STRANDS)) * np.clip(spread / max(own, 1e-3), *CONTRAST)
+    beside = window_mean(alone * strands, radius) / np.maximum(window_mean(alone, radius), 1e-3)
+    strands = beside + alone * (strands - beside)
+    alpha = (matte * m)[:, :, None]
+    return np.clip(base + alpha * (colour * np.exp(strands)[:, :, None] - base), 0, 1).astype(np.float32)
+
+
+def evened(colours: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """The colours of strokes (n x n x 3) where `cover` says there are some, evened out and spread over all."""
+    radius = max(1, round(EVEN * len(cover)))
+    known = np.concatenate([cover[:, :, None] * colours, cover[:, :, None]], 2)
+    total = known.sum((0, 1))
+    near = np.stack([window_mean(window_mean(known[:, :, c], radius), radius) for c in range(4)], 2)
+    # Far from all of them, their mean.
+    near = np.maximum(near, 0) + 1e-3 * total / max(float(total[3]), 1e-6)
+    return (near[:, :, :3] / near[:, :, 3:]).astype(np.float32)
