@@ -155,8 +155,8 @@ def _session_options():
 
 
 def open_session(bundle: Bundle, name: str, provider: str):
-    """A session for a graph of a level, the interpreter or the segmenter, after its inputs and outputs were compared with the
-    contract."""
+    """A session for a graph of a level, the interpreter or the segmenter, after its inputs and outputs were compared with
+    the contract."""
     session = load_session(bundle, name, provider)
     if bundle.interpreter and name == bundle.interpreter.graph:
         check_contract(bundle, name, session, *_interpreter_shapes(bundle))

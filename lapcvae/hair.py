@@ -97,8 +97,8 @@ def solid(share: np.ndarray) -> np.ndarray:
 
 def put_on(base: np.ndarray, exemplar: np.ndarray, share: np.ndarray, m: np.ndarray, colour: np.ndarray,
            spread: float) -> np.ndarray:  # fmt: skip
-    """`base` (n x n x 3) with an exemplar's hair inside of the mask `m`. `share`: how likely each of its pixels is hair, n x n;
-    `colour`: of the strokes, n x n x 3; `spread`: that of the light of the photo's hair, as `contrast_of` has it."""
+    """`base` (n x n x 3) with an exemplar's hair inside of the mask `m`. `share`: how likely each of its pixels is hair,
+    n x n; `colour`: of the strokes, n x n x 3; `spread`: that of the light of the photo's hair, as `contrast_of` has it."""
     matte = np.clip((share - MATTE[0]) / (MATTE[1] - MATTE[0]), 0, 1)
     # At its edge there is something else behind it.
     alone, radius = solid(matte), max(1, round(BESIDE * len(base)))

@@ -50,11 +50,14 @@ def meant(photo: EncodedPhoto, cover: np.ndarray, inside: np.ndarray, wanted: np
     colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
     seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
     told = meant_of(photo.segments, covered * depth**2, len(covered), goes) if photo.segments else None
-    if told and told.sure and not told.behind:
+    if told and told.sure and not (told.behind or goes):
         share = told.share * (seen > 0)
     else:
         share = _share(b, cover, inside, colours, seen > 0)
-        share = told.with_colours(share) * (seen > 0) if told else share
+        # No rest of what is to go may be left because it was taken for something else.
+        both = goes and told and not told.behind
+        share = np.maximum(share, told.share * (seen > 0)) if both else share
+        share = told.with_colours(share) * (seen > 0) if told and not both else share
     return _connected(share, covered > 0.5, depth / (1 << level))
 
 

@@ -171,14 +171,15 @@ class Reader:
         picture = self._engine.exemplars.picture(*self._hairs[way.number % len(self._hairs)])
         n, up = len(picture), (len(picture) // len(self._b)).bit_length() - 1
         photo = next(level for level in b if len(level) == n)
-        m, of_photo = cell_means(painting.masks.m, (len(b[0]) // n).bit_length() - 1), hair.hair_of(painting.encoded.segments)
+        finer = (len(b[0]) // n).bit_length() - 1
+        m, of_photo = cell_means(painting.masks.m, finer), hair.hair_of(painting.encoded.segments)
         where = strands.at(painting.strokes.where, len(self._b))
         base = photo
         others = self._m if painting.goes else np.clip(cell_means(paint.cover * paint.opaque, self._level) - where, 0, 1)
         if others.max() > 0:
             read = fill_erased(self._interpreted(way.looseness)[1], where)
             base = photo + pyramid.enlarge(others[:, :, None] * (read - self._b), up)
-        painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), (len(b[0]) // n).bit_length() - 1)
+        painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), finer)
         colour = hair.evened(painted, strands.at(painting.strokes.where, n))
         spread = hair.contrast_of(photo, of_photo * (1 - m))[2]
         share = hair.hair_of(self._engine.segment(picture))
@@ -188,7 +189,7 @@ class Reader:
         walls = dataclasses.replace(painting.strokes, hair=painting.strokes.hair[:0])
         walls = Drawn(b, paint, walls, meant, self._m, key)
         meant = walls.meant(meant, self._level)
-        detailed = pyramid.enlarge(made, (len(b[0]) // n).bit_length() - 1)
+        detailed = pyramid.enlarge(made, finer)
         return Reading(meant, walls.on(detailed, 0), True, walls)
 
     def _exemplar(self, number: int) -> Exemplar | None:

@@ -1,8 +1,8 @@
 """What each pixel of a picture is of, as a segmenter sees it, and which of that strokes are meant for.
 
-A bundle may have a segmenter, a network that says how likely each pixel is hair, skin, a hat and so on (`training.segmenter`).
-Some of these end where they end: who paints over hair and some of the forehead means the hair. Skin and clothes go on under
-whatever lies on them, which no class may be for: there colours tell more (`lapcvae.meant`).
+A bundle may have a segmenter, a network that says how likely each pixel is hair, skin, a hat and so on
+(`training.segmenter`). Some of these end where they end: who paints over hair and some of the forehead means the hair. Skin
+and clothes go on under whatever lies on them, which no class may be for: there colours tell more (`lapcvae.meant`).
 """
 
 from __future__ import annotations
