@@ -2,9 +2,9 @@
 """A trained model in, a bundle out: `python export_onnx.py RUN -o models/NAME`.
 
 With `--finder RUN` the bundle gets a face finder too, with `--interpreter RUN` what reads crude paintings, with
-`--exemplars RUN` pictures to take details from, with `--segmenter RUN` what tells hair from skin, with `--int8 PICTURES` 8-bit
-graphs, with `--card FILE` a card; without a model, the bundle that is there already gets them. With one, a bundle that is
-there keeps all of these but the 8-bit graphs, and its title, eyes, licence and family, unless others are given.
+`--exemplars RUN` pictures to take details from, with `--segmenter RUN` what tells hair from skin, with `--int8 PICTURES`
+8-bit graphs, with `--card FILE` a card; without a model, the bundle that is there already gets them. With one, a bundle that
+is there keeps all of these but the 8-bit graphs, and its title, eyes, licence and family, unless others are given.
 
 Every graph is compared with PyTorch at batch sizes 1, 2 and 5, and at two sizes where height and width are dynamic; the
 largest error goes into the manifest. The bundle is written under another name and appears only when all of it is right.

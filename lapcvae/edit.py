@@ -28,7 +28,7 @@ from functools import partial
 import numpy as np
 
 from . import noise, pyramid, recolour
-from .encoding import EncodedPhoto
+from .encoding import EncodedPhoto, segmented
 from .engine import Engine, Posterior
 from .extent import (
     WhatIsMeant,
@@ -166,7 +166,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
     looked_for = realism >= INTERPRETED and not paint.on_photo
-    thing = what_goes(encoded, paint, grow) if looked_for else None
+    thing = what_goes(encoded, paint, grow, lambda: segmented(engine, encoded.b, paint.fine)) if looked_for else None
     if thing is None:
         return make(paint, make_masks(engine, paint, grow))
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)

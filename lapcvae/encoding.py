@@ -26,8 +26,18 @@ def encode(engine: Engine, b_0: np.ndarray) -> EncodedPhoto:
     K = engine.bundle.K
     b = pyramid.gaussians(np.ascontiguousarray(b_0, np.float32), K)
     posteriors = [engine.encode(k, b[k], pyramid.u(b[k + 1]) if k < K else None) for k in range(K + 1)]
+    return EncodedPhoto(b, posteriors, segmented(engine, b))
+
+
+def segmented(engine: Engine, b: list[np.ndarray], change: np.ndarray | None = None) -> Segments | None:
+    """What each pixel of a photo, b_0 .. b_K, is of, after a `change` to b_0 if there is one; None: the model knows not."""
     found = engine.bundle.segmenter
-    return EncodedPhoto(b, posteriors, engine.segment(next(v for v in b if len(v) == found.size)) if found else None)
+    if found is None:
+        return None
+    picture = next(v for v in b if len(v) == found.size)
+    if change is not None:
+        picture = np.clip(picture + pyramid.reduce(change, (len(change) // len(picture)).bit_length() - 1), 0, 1)
+    return engine.segment(picture.astype(np.float32))
 
 
 def reconstruct(engine: Engine, encoded: EncodedPhoto, temperature: float = 0.0, key: tuple = (0,)) -> np.ndarray:

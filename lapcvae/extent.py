@@ -7,6 +7,7 @@ meant, too. What strokes cover is told by `lapcvae.meant`; that it is to go, by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,8 +27,12 @@ NEAR, BEYOND, GOES_ON, ENDS = 1.5, (1.0, 2.5), 0.4, 0.72
 # So far beyond the paint, in cells, goes all of what is left of it, and any; so much further if what is painted is large
 # (shares of the square). Less than this share of it is nothing.
 ALL_OF_IT, ANY_OF_IT, FURTHER, LARGE, REMAINS = 0.7, 1.0, 1.0, (0.3, 0.45), 0.05
+# The same of what is behind everything else.
+OF_BACKGROUND = 1.8
 # So far inside of a painted wall, in cells, all is meant: none of it below, all above.
 STANDS = (1.0, 1.5)
+# So far, in cells, strokes of a wall may run over what is before it: surely, and at most.
+RAN_OVER = (0.1, 0.6)
 # Less than this share of a pixel that belongs to a thing is a part of it.
 PARTLY = 0.7
 # Share of a cell that is painted below which it says nothing of the paint.
@@ -58,12 +63,18 @@ def what_is_recoloured(photo: EncodedPhoto, paint: Paint, grow: float, share: fl
     return WhatIsMeant(told.astype(np.float32), share * _opaque(paint, reached))
 
 
-def what_goes(photo: EncodedPhoto, paint: Paint, grow: float) -> WhatIsMeant | None:
-    """The thing under opaque paint that ends where that does; None: what is there goes on. Arguments as above."""
+def what_goes(photo: EncodedPhoto, paint: Paint, grow: float,
+              painted: Callable[[], Segments] | None = None) -> WhatIsMeant | None:  # fmt: skip
+    """The thing under opaque paint that ends where that does; None: what is there goes on. `painted`: what the photo with
+    the paint on it is of, asked for where a wall was painted. Other arguments as above."""
     far = _cells_from(paint, grow)
     reached = far < BEYOND[1]
     told = meant(photo, paint.amount, paint.inside, reached, goes=True)
     behind = photo.segments is not None and _is_behind(photo.segments, told)
+    if behind and painted is not None:
+        # Before a plain wall it is plainer what is before it; where strokes end they may have run over some of it.
+        photo = replace(photo, segments=_before_the_wall(photo.segments, painted(), paint))
+        told = meant(photo, paint.amount, paint.inside, reached, goes=True)
     ends = _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level))
     # Who paints nearly all of the background means it, also where some of it is left.
     if ends < ENDS and not (behind and is_large(paint) > 0.5):
@@ -71,6 +82,15 @@ def what_goes(photo: EncodedPhoto, paint: Paint, grow: float) -> WhatIsMeant | N
     thing = WhatIsMeant(sharpened(told, photo.b[0], reached).astype(np.float32), _opaque(paint, reached), behind)
     # Neither a tint nor rubbing out says what is to go.
     return thing if (thing.counts * thing.share * paint.amount).max() > REMAINS else None
+
+
+def _before_the_wall(photo: Segments, painted: Segments, paint: Paint) -> Segments:
+    """What is of the photo near the edges of strokes, and of the painted photo elsewhere."""
+    inside = (distance(paint.amount < 0.5) / (1 << paint.level) - RAN_OVER[0]) / (RAN_OVER[1] - RAN_OVER[0])
+    deep = np.where(paint.amount < 0.5, 1, np.clip(inside, 0, 1)).astype(np.float32)
+    size, n = len(deep), len(photo.of)
+    deep = pyramid.block_mean(deep, size // n)[:, :, None]
+    return Segments(photo.of + deep * (painted.of - photo.of), photo.classes)
 
 
 def _is_behind(segments: Segments, told: np.ndarray) -> bool:
@@ -128,7 +148,7 @@ def kept_to(paint: Paint, told: WhatIsMeant) -> Paint:
 def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow: float) -> Paint:
     """Paint also over what strokes left of the thing that they cover: close beside them, in their colours."""
     cell = 1 << paint.level
-    further = FURTHER * wall_of(paint, thing)
+    further = OF_BACKGROUND if thing.behind else FURTHER * is_large(paint)
     inside, beside = paint.inside / (ALL_OF_IT * cell), np.maximum(_cells_from(paint, grow) - ALL_OF_IT - further, 0)
     near = np.where(paint.amount > 0.5, np.clip(1 + further - inside, 0, 1), ramp_of(beside, ANY_OF_IT - ALL_OF_IT))
     # Around what is large no rim of it may be left: a pixel next to it has some of it, too.

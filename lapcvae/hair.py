@@ -18,6 +18,7 @@ from .windows import window_max, window_mean
 
 # The classes that are hair.
 OF_HAIR = ("hair", "beard")
+OF_FACE = ("skin", "beard", "eyes", "mouth")
 # Where its hair is, each exemplar says in so many cells a side.
 CELLS = 32
 # What counts for which fits: strokes of hair, the rest of the mask, and what is around it (so far, in cells).
@@ -32,6 +33,8 @@ SOLID, BESIDE = (0.6, 0.95), 1 / 32
 # How dark and light strands may be against most of it, in spreads of their light, and how much that may be made to stand out
 # as the photo's hair does. Keeps black from having no logarithm.
 STRANDS, CONTRAST, LEAST_LIGHT = (-3.0, 1.6), (0.5, 1.0), 0.03
+# Its own light and shade, over more than this share of the side, counts so much less than its strands.
+SHADE, SHADED = 1 / 12, 0.7
 # The colour of strokes is evened out over this share of the side.
 EVEN = 1 / 8
 GRAY = np.float32([0.3, 0.59, 0.11])
@@ -82,6 +85,11 @@ def likest(hair: np.ndarray, where: Wanted) -> list[tuple[int, bool]]:
     return [(i, mirrored) for error, i, mirrored in found[:HANDED_ON] if error <= WORSE * found[0][0]]
 
 
+def face_of(segments: Segments, n: int) -> np.ndarray:
+    """How likely each pixel is the face itself, n x n."""
+    return sum(Segments(segments.at(n), segments.classes).share_of(name) for name in OF_FACE)
+
+
 def contrast_of(picture: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, float, float]:
     """The logarithm of each pixel's light, n x n, and its mean and spread in what is hair."""
     light, share = np.log(picture @ GRAY + LEAST_LIGHT), solid(share)
@@ -104,9 +112,13 @@ def put_on(base: np.ndarray, exemplar: np.ndarray, share: np.ndarray, m: np.ndar
     alone, radius = solid(matte), max(1, round(BESIDE * len(base)))
     light, mean, own = contrast_of(exemplar, matte * m)
     strands = np.clip(light - mean, *(own * v for v in STRANDS)) * np.clip(spread / max(own, 1e-3), *CONTRAST)
+    wide = max(1, round(SHADE * len(base)))
+    shade, there = (window_mean(window_mean(v, wide), wide) for v in (alone * strands, alone))
+    strands = strands - SHADED * shade / np.maximum(there, 1e-3)
     beside = window_mean(alone * strands, radius) / np.maximum(window_mean(alone, radius), 1e-3)
     strands = beside + alone * (strands - beside)
-    alpha = (matte * m)[:, :, None]
+    # The mask fades once more where it is put into the photo.
+    alpha = (matte * np.minimum(2 * m, 1))[:, :, None]
     return np.clip(base + alpha * (colour * np.exp(strands)[:, :, None] - base), 0, 1).astype(np.float32)
 
 

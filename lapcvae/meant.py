@@ -38,6 +38,11 @@ MIDDLE = 0.5
 GAP = 0.05
 # The guided filter's window (shares of the side) and what it takes for noise (variance, full scale 1).
 WINDOW, NOISE = 1 / 32, 2e-4
+# Colours of what it is and is not are looked for so near (share of the side); a share that is no further than this from none
+# or all is sure.
+MATTED, SURELY = 1 / 24, 0.1
+# Their colours count in full if such a share of what is near is known.
+KNOWN = 0.05
 # A share that is as small as this, or as near to 1, is none, or all.
 HAZE = 0.2
 
@@ -50,14 +55,11 @@ def meant(photo: EncodedPhoto, cover: np.ndarray, inside: np.ndarray, wanted: np
     colours = pyramid.u(b[level + 1]) if len(b) > level + 1 else b[level]
     seen, covered, depth = (pyramid.block_mean(v.astype(np.float32), 1 << level) for v in (wanted, cover, inside))
     told = meant_of(photo.segments, covered * depth**2, len(covered), goes) if photo.segments else None
-    if told and told.sure and not (told.behind or goes):
+    if told and not (told.behind or goes):
         share = told.share * (seen > 0)
     else:
         share = _share(b, cover, inside, colours, seen > 0)
-        # No rest of what is to go may be left because it was taken for something else.
-        both = goes and told and not told.behind
-        share = np.maximum(share, told.share * (seen > 0)) if both else share
-        share = told.with_colours(share) * (seen > 0) if told and not both else share
+        share = told.with_colours(share) * (seen > 0) if told else share
     return _connected(share, covered > 0.5, depth / (1 << level))
 
 
@@ -67,7 +69,29 @@ def sharpened(share: np.ndarray, picture: np.ndarray, wanted: np.ndarray) -> np.
     share = pyramid.enlarge(share[:, :, None], level)[:, :, 0]
     share = _guided(share, picture, max(1, round(WINDOW * len(share))))
     # Not from pixel to pixel: enlarged, slanting edges would be steps.
-    return window_mean(np.clip((share - HAZE) / (1 - 2 * HAZE), 0, 1), 1) * wanted
+    return window_mean(matted(np.clip((share - HAZE) / (1 - 2 * HAZE), 0, 1).astype(np.float32), picture), 1) * wanted
+
+
+def matted(share: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """`share` (S x S) where it is neither all nor nothing, as a pixel's colour lies between those of all of it and of
+    nothing of it near by: a single hair before the wall is hair in part."""
+    near = max(1, round(MATTED * len(share)))
+    edge = window_max(((share > SURELY) & (share < 1 - SURELY)).astype(np.float32), max(1, near // 4))
+    if not edge.any():
+        return share
+    of_it, of_others = smooth((share - 1 + 2 * SURELY) / SURELY), smooth((2 * SURELY - share) / SURELY)
+    colours, trusted = [], edge
+    for known in (of_it, of_others):
+        total = window_mean(window_mean(known, near), near)
+        colour = np.stack([window_mean(window_mean(known * picture[:, :, c], near), near) for c in range(3)], 2)
+        colours.append(colour / np.maximum(total, 1e-6)[:, :, None])
+        trusted = trusted * np.clip(total / KNOWN, 0, 1)
+    apart = colours[0] - colours[1]
+    square = np.square(apart).sum(2)
+    part = np.clip(((picture - colours[1]) * apart).sum(2) / (square + 1e-6), 0, 1)
+    # Where both look alike, nothing is known but what it was.
+    trusted = trusted * square / (square + ALIKE**2)
+    return (share + window_mean(trusted, 1) * (part - share)).astype(np.float32)
 
 
 def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndarray:

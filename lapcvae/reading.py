@@ -119,20 +119,12 @@ class Reader:
     def __call__(self, way: Way) -> Reading:
         if self._hairs:
             return self._with_hair(way)
-        painting = self._painting
         painted, meant = self._interpreted(way.looseness)
         exemplar, fine = self._exemplar(way.number), None
         if exemplar:
             meant, fine = with_detail(meant, exemplar, self._b, self._m)
-        strokes = None
-        if painting.strokes:
-            key = (self._seed, way.level, round(1000 * way.looseness))
-            strokes = Drawn(painting.encoded.b, painting.paint, painting.strokes, meant, self._m, key)
-            meant = strokes.meant(meant, self._level)
-        detailed = with_strokes(meant, painted, painting, way.looseness)
-        if fine is not None:
-            detailed = detailed + pyramid.enlarge(fine, (len(detailed) // len(fine)).bit_length() - 1)
-        return Reading(meant, strokes.on(detailed, 0) if strokes else detailed, exemplar is not None, strokes)
+        meant, detailed, strokes = self._with_strands(way, painted, meant, fine)
+        return Reading(meant, detailed, exemplar is not None, strokes)
 
     def _interpreted(self, looseness: float) -> tuple[np.ndarray, np.ndarray]:
         """The painting as it is shown to the interpreter, and what that reads, n x n x 3 both."""
@@ -159,38 +151,52 @@ class Reader:
     def _find_hair(self) -> tuple[hair.Wanted | None, list[tuple[int, bool]]]:
         """Where strokes want hair, and the exemplars that have some there."""
         strokes, segments, found = self._painting.strokes, self._painting.encoded.segments, self._engine.exemplars
-        if not (strokes and len(strokes.hair) and segments and found and found.hair is not None):
-            return None, []
         paint = self._painting.paint
+        # Who paints strands over the photo itself means these.
+        if paint.on_photo or not (strokes and len(strokes.hair) and segments and found and found.hair is not None):
+            return None, []
         where = hair.wanted(segments, strokes.where, paint.cover * paint.opaque, self._painting.masks.m)
         return where, hair.likest(found.hair, where)
 
     def _with_hair(self, way: Way) -> Reading:
-        """An exemplar's hair, over what was read without strokes of hair."""
+        """An exemplar's hair, over what was read without strokes of hair; beside the face over strands drawn along these."""
         painting, paint, b = self._painting, self._painting.paint, self._painting.encoded.b
         picture = self._engine.exemplars.picture(*self._hairs[way.number % len(self._hairs)])
         n, up = len(picture), (len(picture) // len(self._b)).bit_length() - 1
-        photo = next(level for level in b if len(level) == n)
-        finer = (len(b[0]) // n).bit_length() - 1
-        m, of_photo = cell_means(painting.masks.m, finer), hair.hair_of(painting.encoded.segments)
+        photo, finer = next(level for level in b if len(level) == n), (len(b[0]) // n).bit_length() - 1
+        segments, m = painting.encoded.segments, cell_means(painting.masks.m, finer)
         where = strands.at(painting.strokes.where, len(self._b))
-        base = photo
         others = self._m if painting.goes else np.clip(cell_means(paint.cover * paint.opaque, self._level) - where, 0, 1)
+        base = photo
+        if not painting.goes:
+            drawn = pyramid.reduce(self._with_strands(way, *self._interpreted(way.looseness))[1], finer)
+            beside = m * (1 - hair.face_of(segments, n))
+            base = base + beside[:, :, None] * (drawn - base)
         if others.max() > 0:
             read = fill_erased(self._interpreted(way.looseness)[1], where)
-            base = photo + pyramid.enlarge(others[:, :, None] * (read - self._b), up)
+            base = base + pyramid.enlarge(others[:, :, None] * (read - pyramid.reduce(base, up)), up)
         painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), finer)
         colour = hair.evened(painted, strands.at(painting.strokes.where, n))
-        spread = hair.contrast_of(photo, of_photo * (1 - m))[2]
-        share = hair.hair_of(self._engine.segment(picture))
-        made = hair.put_on(base, picture, share, m, colour, spread)
+        spread = hair.contrast_of(photo, hair.hair_of(segments) * (1 - m))[2]
+        made = hair.put_on(base, picture, hair.hair_of(self._engine.segment(picture)), m, colour, spread)
         meant = pyramid.reduce(made, up)
-        key = (self._seed, way.level, way.number)
         walls = dataclasses.replace(painting.strokes, hair=painting.strokes.hair[:0])
-        walls = Drawn(b, paint, walls, meant, self._m, key)
-        meant = walls.meant(meant, self._level)
-        detailed = pyramid.enlarge(made, finer)
-        return Reading(meant, walls.on(detailed, 0), True, walls)
+        walls = Drawn(b, paint, walls, meant, self._m, (self._seed, way.level, way.number))
+        return Reading(walls.meant(meant, self._level), walls.on(pyramid.enlarge(made, finer), 0), True, walls)
+
+    def _with_strands(self, way: Way, painted: np.ndarray, meant: np.ndarray,
+                      fine: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, Drawn | None]:  # fmt: skip
+        """What was read, n x n x 3, and the same in detail, S x S x 3, with strokes as they look. `fine`: what is known of
+        finer detail, S' x S' x 3."""
+        painting, strokes = self._painting, None
+        if painting.strokes:
+            key = (self._seed, way.level, round(1000 * way.looseness))
+            strokes = Drawn(painting.encoded.b, painting.paint, painting.strokes, meant, self._m, key)
+            meant = strokes.meant(meant, self._level)
+        detailed = with_strokes(meant, painted, painting, way.looseness)
+        if fine is not None:
+            detailed = detailed + pyramid.enlarge(fine, (len(detailed) // len(fine)).bit_length() - 1)
+        return meant, strokes.on(detailed, 0) if strokes else detailed, strokes
 
     def _exemplar(self, number: int) -> Exemplar | None:
         if not self._invents:

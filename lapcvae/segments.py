@@ -47,24 +47,22 @@ class Segments:
 
 @dataclass(frozen=True)
 class Meant:
-    """What strokes are meant for: `share`, n x n in 0..1, and whether that is `sure`, so that colours need not be asked.
-    `behind`: that is the background."""
+    """What strokes are meant for: `share`, n x n in 0..1. `behind`: that is the background."""
 
     share: np.ndarray
-    sure: bool
-    behind: bool = False
+    behind: bool
 
     def with_colours(self, share: np.ndarray) -> np.ndarray:
-        """Together with the share that colours tell, n x n."""
-        if self.behind:
-            # Things that stand there may look like a hat, but not surely.
-            return self.share + (1 - self.share) * share * _rises(self.share, UNSURE)
-        return self.share if self.sure else self.share * share
+        """Together with the share that colours tell, n x n, so that nothing of it is left."""
+        if not self.behind:
+            return np.maximum(self.share, share)
+        # Things that stand there may look like a hat, but not surely.
+        return self.share + (1 - self.share) * share * _rises(self.share, UNSURE)
 
 
-def meant_of(segments: Segments, middles: np.ndarray, n: int, one_thing: bool) -> Meant | None:
-    """`middles`: how much each pixel lies in the middle of strokes, m x m. `one_thing`: only one that ends where it ends can
-    be meant; None: there is no such thing, or nothing is known of what is there."""
+def meant_of(segments: Segments, middles: np.ndarray, n: int, one: bool) -> Meant | None:
+    """`middles`: how much each pixel lies in the middle of strokes, m x m. `one`: only one class is meant. None: it is none
+    of those that end where they end, or nothing is known of what is there."""
     m = len(middles)
     under = np.tensordot(middles, segments.at(m), 2)
     if under.sum() <= 0:
@@ -72,17 +70,14 @@ def meant_of(segments: Segments, middles: np.ndarray, n: int, one_thing: bool) -
     under = under / under.sum()
     apart = np.array([name in APART for name in segments.classes])
     best = np.where(apart, under, 0).max()
-    if best >= FIRST * under[~apart].sum():
-        # Of what is to go there is one, and what is behind all others is meant alone or not at all.
-        behind = np.array([name == BACKGROUND for name in segments.classes])
-        of_all = bool((behind & (under == best)).any())
-        apart &= (under == best) if one_thing or of_all else ~behind
-        weights = np.where(apart, _rises(under / best, SOME), 0)
-        return Meant(segments.at(n) @ weights.astype(np.float32), True, of_all)
-    if one_thing:
+    if best < FIRST * under[~apart].sum():
         return None
-    weights = _rises(under / under.max(), SOME)
-    return Meant(segments.at(n) @ weights.astype(np.float32), (weights > 0.5).sum() > 1)
+    # What is behind all others is meant alone or not at all.
+    background = np.array([name == BACKGROUND for name in segments.classes])
+    behind = bool((background & (under == best)).any())
+    apart &= (under == best) if one or behind else ~background
+    weights = np.where(apart, _rises(under / best, SOME), 0)
+    return Meant(segments.at(n) @ weights.astype(np.float32), behind)
 
 
 def _rises(values: np.ndarray, between: tuple[float, float]) -> np.ndarray:

@@ -53,8 +53,8 @@ CHANGED = 0.1
 
 @dataclass(frozen=True)
 class Strokes:
-    """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3, if
-    there are any; `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the
+    """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3;
+    `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the
     direction that it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted as hair, CELLS x CELLS. `known`:
     the share of what is painted that either of both is."""
 
@@ -68,8 +68,8 @@ class Strokes:
 
 
 def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall: float, goes: bool) -> Strokes | None:
-    """`drawn`: what was painted by hand, S x S in 0..1; `wall`: how sure it is that new colours are one; `goes`: something is
-    to go. None: they are of nothing that is known, or the model is too small."""
+    """`drawn`: what was painted by hand, S x S in 0..1; `wall`: how sure it is that new colours are one; `goes`: something
+    is to go. None: they are of nothing that is known, or the model is too small."""
     b = photo.b
     level, deeper = ((n // m).bit_length() - 1 for n, m in ((len(b[0]), CELLS), (CELLS, COARSE)))
     if level < 1 or level + deeper >= len(b):

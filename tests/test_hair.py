@@ -131,7 +131,7 @@ def test_colours_of_strokes_stay_where_they_are_and_reach_everywhere():
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """The toy bundle of 256 pixels with an interpreter, exemplars with hair of all lengths, and a segmenter that knows nothing;
+    """The toy bundle of 256 pixels with an interpreter, exemplars with hair of all lengths, a segmenter that knows nothing;
     the file of where they have hair says the truth."""
     folder = tmp_path_factory.mktemp("hair")
     shutil.copytree(toy.family(), folder / "models")

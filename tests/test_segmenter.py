@@ -19,6 +19,7 @@ from lapcvae.segments import CLASSES, SIZE
 
 pytest.importorskip("torch")
 import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
 
 import export_onnx  # noqa: E402
 from lapcvae.engine import Engine  # noqa: E402
@@ -48,7 +49,7 @@ def layers_of(seed: int) -> list[torch.Tensor]:
     of = torch.from_numpy(np.eye(3, dtype=np.float32)[truth(seed)]).permute(2, 0, 1)[None]
     noise = torch.Generator().manual_seed(seed)
     return [
-        torch.cat([torch.nn.functional.avg_pool2d(of, SIZE // n)[0].repeat(4, 1, 1), torch.randn((5, n, n), generator=noise)])
+        torch.cat([F.avg_pool2d(of, SIZE // n)[0].repeat(4, 1, 1), torch.randn((5, n, n), generator=noise)])
         for n in (16, 32, 64, 128)
     ]
 

@@ -87,7 +87,8 @@ def test_nothing_is_told_without_paint_by_hand():
 def test_a_small_model_is_left_alone():
     b_0 = photo()[::4, ::4]
     paint = painted(b_0, disc(0.2, len(b_0)), BLUE, 1)
-    assert strands.what_strokes_are(encoding.EncodedPhoto(pyramid.gaussians(b_0, 2), []), paint, paint.cover, 1.0, False) is None
+    small = encoding.EncodedPhoto(pyramid.gaussians(b_0, 2), [])
+    assert strands.what_strokes_are(small, paint, paint.cover, 1.0, False) is None
 
 
 def drawn_of(where: np.ndarray, colour: np.ndarray, by: float = 0.0, key: tuple = (0,)):

@@ -65,12 +65,17 @@ ln -sfn ../cache "$out/finder/cache"
 mkdir -p "$out/exemplars"
 ln -sfn ../cache "$out/exemplars/cache"
 "$python" -m training exemplars --data "$faces" --out "$out/exemplars" --bare --count "$(pictures 6500)"
+# What tells hair from skin; labels are of made faces, whatever else it is trained on (the package openvino makes them).
+mkdir -p "$out/segmenter"
+ln -sfn ../cache "$out/segmenter/cache"
+"$python" -m training labels --out "$out/labels" --count "$(pictures 3000)"
+"$python" -m training segmenter --data "$faces" --labels "$out/labels" --out "$out/segmenter" --images "$(pictures 144000)"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"
 }
 exported() { "$python" export_onnx.py "$out/$1" -o "$out/$2" --title "$3" --eyes 0.464,0.252 --int8 "$faces" \
-  --interpreter "$out/9-reader" --exemplars "$out/exemplars" "${@:4}"; }
+  --interpreter "$out/9-reader" --exemplars "$out/exemplars" --segmenter "$out/segmenter" "${@:4}"; }
 
 evaluated 10-edits evaluation-128
 exported 10-edits faces-128 "Faces, 128 pixels" --finder "$out/finder" --quality "$out/evaluation-128/evaluation.json"
