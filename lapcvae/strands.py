@@ -54,9 +54,9 @@ CHANGED = 0.1
 @dataclass(frozen=True)
 class Strokes:
     """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3;
-    `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the
-    direction that it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted as hair, CELLS x CELLS. `known`:
-    the share of what is painted that either of both is."""
+    `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the direction that
+    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted as hair, CELLS x CELLS. `known`: the share of
+    what is painted that either of both is."""
 
     stands: np.ndarray
     hair: np.ndarray

@@ -179,7 +179,7 @@ def fresh_noise(maps: Sequence[NoiseMap], seeds: Sequence[int]) -> dict[str, np.
 
 @dataclass(frozen=True)
 class OpenVino:
-    """The generator's graphs for the openvino package, the synthesis with its `maps` of noise as inputs, not yet compiled."""
+    """The generator's graphs for the openvino package, the synthesis with its `maps` of noise as inputs; not compiled."""
 
     core: object
     mapping: object

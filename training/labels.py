@@ -1,8 +1,8 @@
 """Labels of made faces, for a segmenter to learn from: `python -m training labels`.
 
 The generator knows what it draws: what its layers compute for a pixel says whether that is hair or skin (as in DatasetGAN,
-Zhang et al. 2021). So strokes over a few dozen made faces (`scribbles.txt`) are enough for a linear classifier of it to label
-any number of others. Faces are those of `training.faces`, known by their seeds; of photos nothing is needed.
+Zhang et al. 2021). So strokes over a few dozen made faces (`scribbles.txt`) are enough for a linear classifier of it to
+label any number of others. Faces are those of `training.faces`, known by their seeds; of photos nothing is needed.
 """
 
 from __future__ import annotations
