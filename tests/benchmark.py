@@ -93,12 +93,11 @@ class Networks:
 
     @classmethod
     def load(cls, bundle) -> Networks:
-        import export_onnx
-        from training import checkpoint, interpreter
+        from training import checkpoint, interpreter, onnx_graphs
 
-        graphs = export_onnx.graphs_of(checkpoint.load_weights(bundle.folder))
+        graphs = onnx_graphs.graphs_of(checkpoint.load_weights(bundle.folder))
         if bundle.interpreter:
-            graphs.append(export_onnx.InterpreterGraph(interpreter.load(bundle.folder)[0]))
+            graphs.append(onnx_graphs.InterpreterGraph(interpreter.load(bundle.folder)[0]))
         found = {Path(g.name).stem: g for g in graphs}
         return cls(found, {name: count_multiply_adds(graph) for name, graph in found.items()})
 

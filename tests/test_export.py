@@ -19,7 +19,7 @@ import export_onnx  # noqa: E402
 from lapcvae import bundle as bundles  # noqa: E402
 from lapcvae import engine as engines  # noqa: E402
 from lapcvae.protocol.errors import LapcvaeError  # noqa: E402
-from training import checkpoint, config, pyramid  # noqa: E402
+from training import checkpoint, config, onnx_graphs, pyramid  # noqa: E402
 from training import finder as finders  # noqa: E402
 from training import interpreter as interpreters  # noqa: E402
 from training.loop import Trainer  # noqa: E402
@@ -34,7 +34,7 @@ MODELS = {"toy": small.TOY, "paper": small.PAPER, "toy-64": small.TOY_64}
 def exported(request, tmp_path_factory):
     """(the network as it is stored, the bundle's folder)"""
     folder = tmp_path_factory.mktemp("models")
-    net = export_onnx.round_to_half(small.alive(LapCVAE(MODELS[request.param])))
+    net = onnx_graphs.round_to_half(small.alive(LapCVAE(MODELS[request.param])))
     checkpoint.save_weights(net, folder / "w.safetensors", {"preset": "toy", "images": "1"})
     assert export_onnx.main([str(folder / "w.safetensors"), "-o", str(folder / request.param), "--title", "Toy"]) == 0
     return net, folder / request.param
@@ -42,11 +42,11 @@ def exported(request, tmp_path_factory):
 
 def test_graphs_equal_pytorch_at_every_batch_and_size(exported):
     net, folder = exported
-    found = export_onnx.graphs_of(net)
+    found = onnx_graphs.graphs_of(net)
     assert [g.name for g in found] == [f"{w}_{k}.onnx" for k in range(net.config.K + 1) for w in ("encode", "decode")]
-    assert export_onnx.BATCHES == (1, 2, 5)
+    assert onnx_graphs.BATCHES == (1, 2, 5)
     for graph in found:
-        assert export_onnx.compare(graph, folder / graph.name) < CLOSE
+        assert onnx_graphs.compare(graph, folder / graph.name) < CLOSE
     # Only levels that are large, and where no latent sees the whole picture, run at other sizes.
     assert {g.k for g in found if len(g.sizes()) > 1} == ({0} if net.config is small.TOY_64 else set())
     assert json.loads((folder / "manifest.json").read_text())["parity"]["largest_error"] < CLOSE
@@ -55,7 +55,7 @@ def test_graphs_equal_pytorch_at_every_batch_and_size(exported):
 @pytest.mark.parametrize("exported", ["toy-64"], indirect=True)
 def test_a_large_level_runs_on_any_part_of_the_square(exported):
     net, folder = exported
-    for graph in export_onnx.graphs_of(net)[:2]:
+    for graph in onnx_graphs.graphs_of(net)[:2]:
         session = onnxruntime.InferenceSession(str(folder / graph.name), providers=["CPUExecutionProvider"])
         for height, width in ((8, 8), (24, 40), (96, 64)):
             feeds = graph.examples(1, height, width)
@@ -67,12 +67,12 @@ def test_a_large_level_runs_on_any_part_of_the_square(exported):
 
 def test_the_comparison_finds_a_wrong_graph(exported):
     net, folder = exported
-    graph = export_onnx.graphs_of(net)[1]
+    graph = onnx_graphs.graphs_of(net)[1]
     with torch.no_grad():
         net.decoders[0].last.bias.add_(0.5)
     try:
         with pytest.raises(LapcvaeError, match="decode_0.onnx differs from PyTorch by"):
-            export_onnx.compare(graph, folder / graph.name)
+            onnx_graphs.compare(graph, folder / graph.name)
     finally:
         with torch.no_grad():
             net.decoders[0].last.bias.sub_(0.5)
@@ -203,7 +203,7 @@ def test_a_model_exported_anew_keeps_what_is_not_given(tmp_path):
 
 
 def test_a_model_that_extends_another_holds_its_own_levels_only(tmp_path):
-    half = export_onnx.round_to_half(small.alive(LapCVAE(small.TOY_64))).eval()
+    half = onnx_graphs.round_to_half(small.alive(LapCVAE(small.TOY_64))).eval()
     larger = config.Model(2 * half.config.size, (half.config.levels[0], *half.config.levels))
     net = small.alive(LapCVAE(larger)).eval()
     state = net.state_dict() | checkpoint._coarser(half, larger)

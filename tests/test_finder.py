@@ -169,13 +169,13 @@ def with_finder(tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(toy.models() / toy.NAME, models / toy.NAME)
     import export_onnx
-    from training import finder
+    from training import finder, onnx_graphs
 
     torch.manual_seed(0)
     net = finder.Finder().eval()
     # As initialised it says "no face" everywhere.
     torch.nn.init.normal_(net.find.head.weight, std=0.3)
-    export_onnx.round_to_half(net)
+    onnx_graphs.round_to_half(net)
     run = tmp_path_factory.mktemp("run")
     finder.save(net, run, {"threshold": "0.0100", "faces": "7"})
     assert export_onnx.main(["-o", str(models / toy.NAME), "--finder", str(run)]) == 0

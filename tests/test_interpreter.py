@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 import small  # noqa: E402
 
 import export_onnx  # noqa: E402
-from training import checkpoint, config, crude, data, interpreter  # noqa: E402
+from training import checkpoint, config, crude, data, interpreter, onnx_graphs  # noqa: E402
 
 # The toy model's level 1.
 SIZE, LEVEL = 32, 1
@@ -32,7 +32,7 @@ def network(seed: int = 0) -> interpreter.Interpreter:
     net = interpreter.Interpreter(SIZE, (8, 8), (1, 1)).eval()
     # As initialised it hardly changes anything.
     torch.nn.init.normal_(net.last.weight, std=0.05)
-    return export_onnx.round_to_half(net)
+    return onnx_graphs.round_to_half(net)
 
 
 @pytest.fixture(scope="module")
