@@ -79,7 +79,8 @@ def what_goes(photo: EncodedPhoto, paint: Paint, grow: float,
     # Who paints nearly all of the background means it, also where some of it is left.
     if ends < ENDS and not (behind and is_large(paint) > 0.5):
         return None
-    thing = WhatIsMeant(sharpened(told, photo.b[0], reached).astype(np.float32), _opaque(paint, reached), behind)
+    told = sharpened(told, photo.b[0], reached, goes=not behind)
+    thing = WhatIsMeant(told.astype(np.float32), _opaque(paint, reached), behind)
     # Neither a tint nor rubbing out says what is to go.
     return thing if (thing.counts * thing.share * paint.amount).max() > REMAINS else None
 

@@ -63,13 +63,15 @@ def meant(photo: EncodedPhoto, cover: np.ndarray, inside: np.ndarray, wanted: np
     return _connected(share, covered > 0.5, depth / (1 << level))
 
 
-def sharpened(share: np.ndarray, picture: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """`share` (n x n), with the edges of `picture` (S x S x 3), where it is `wanted`."""
+def sharpened(share: np.ndarray, picture: np.ndarray, wanted: np.ndarray, goes: bool = False) -> np.ndarray:
+    """`share` (n x n), with the edges of `picture` (S x S x 3), where it is `wanted`. `goes`: no rest of it may be left,
+    such as a highlight that has another colour."""
     level = (len(picture) // len(share)).bit_length() - 1
     share = pyramid.enlarge(share[:, :, None], level)[:, :, 0]
     share = _guided(share, picture, max(1, round(WINDOW * len(share))))
+    share = np.clip((share - HAZE) / (1 - 2 * HAZE), 0, 1).astype(np.float32)
     # Not from pixel to pixel: enlarged, slanting edges would be steps.
-    return window_mean(matted(np.clip((share - HAZE) / (1 - 2 * HAZE), 0, 1).astype(np.float32), picture), 1) * wanted
+    return window_mean(share if goes else matted(share, picture), 1) * wanted
 
 
 def matted(share: np.ndarray, picture: np.ndarray) -> np.ndarray:

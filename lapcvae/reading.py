@@ -31,6 +31,8 @@ ROUNDS = 2
 KNOWN = (0.2, 0.6)
 # A mask of less of the square than this is a scar, a microphone: what is around goes on there, and no exemplar is asked for.
 LARGE = 0.08
+# Hair is an exemplar's if so much of what its strokes cover is the face. Beside it, it is wanted where they lie.
+ON_FACE = 0.5
 # At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
 # is crude on purpose only as `realism` says.
 SEEN_IN_PLACE = 0.5
@@ -107,7 +109,7 @@ class Reader:
         self._sure = painting.goes or painting.rubbed_out
         shown = painting.paint.on_photo or painting.of_known
         self._invents = invents and not shown and self._m.mean() >= LARGE and engine.exemplars is not None
-        self._hair, self._hairs = (None, []) if one_way else self._find_hair()
+        self._hairs = [] if one_way else self._find_hair()
         if self._hairs:
             self.ways = [Way(*way, number) for number, way in enumerate(ways * ROUNDS)]
             return
@@ -148,33 +150,32 @@ class Reader:
         opaque, crude = np.maximum(opaque, erased), np.maximum(painting.realism, erased)
         return painted, interpreted(self._engine, self._b, painted, self._m, opaque, crude)
 
-    def _find_hair(self) -> tuple[hair.Wanted | None, list[tuple[int, bool]]]:
-        """Where strokes want hair, and the exemplars that have some there."""
-        strokes, segments, found = self._painting.strokes, self._painting.encoded.segments, self._engine.exemplars
-        paint = self._painting.paint
+    def _find_hair(self) -> list[tuple[int, bool]]:
+        """The exemplars that have hair where strokes over the face want some, such as a beard."""
+        painting, found = self._painting, self._engine.exemplars
+        paint, segments, strokes = painting.paint, painting.encoded.segments, painting.strokes
         # Who paints strands over the photo itself means these.
-        if paint.on_photo or not (strokes and len(strokes.hair) and segments and found and found.hair is not None):
-            return None, []
-        where = hair.wanted(segments, strokes.where, paint.cover * paint.opaque, self._painting.masks.m)
-        return where, hair.likest(found.hair, where)
+        if painting.goes or paint.on_photo or not (strokes and segments and found and found.hair is not None):
+            return []
+        on_face = hair.face_of(segments, strands.CELLS)
+        if not strokes.where.any() or (strokes.where * on_face).sum() < ON_FACE * strokes.where.sum():
+            return []
+        wanted = hair.wanted(segments, strokes.where, paint.cover * paint.opaque, painting.masks.m)
+        return hair.likest(found.hair, wanted)
 
     def _with_hair(self, way: Way) -> Reading:
-        """An exemplar's hair, over what was read without strokes of hair; beside the face over strands drawn along these."""
+        """An exemplar's hair over the photo, and over what was read of other strokes."""
         painting, paint, b = self._painting, self._painting.paint, self._painting.encoded.b
         picture = self._engine.exemplars.picture(*self._hairs[way.number % len(self._hairs)])
         n, up = len(picture), (len(picture) // len(self._b)).bit_length() - 1
         photo, finer = next(level for level in b if len(level) == n), (len(b[0]) // n).bit_length() - 1
         segments, m = painting.encoded.segments, cell_means(painting.masks.m, finer)
         where = strands.at(painting.strokes.where, len(self._b))
-        others = self._m if painting.goes else np.clip(cell_means(paint.cover * paint.opaque, self._level) - where, 0, 1)
+        others = np.clip(cell_means(paint.cover * paint.opaque, self._level) - where, 0, 1)
         base = photo
-        if not painting.goes:
-            drawn = pyramid.reduce(self._with_strands(way, *self._interpreted(way.looseness))[1], finer)
-            beside = m * (1 - hair.face_of(segments, n))
-            base = base + beside[:, :, None] * (drawn - base)
         if others.max() > 0:
             read = fill_erased(self._interpreted(way.looseness)[1], where)
-            base = base + pyramid.enlarge(others[:, :, None] * (read - pyramid.reduce(base, up)), up)
+            base = photo + pyramid.enlarge(others[:, :, None] * (read - self._b), up)
         painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), finer)
         colour = hair.evened(painted, strands.at(painting.strokes.where, n))
         spread = hair.contrast_of(photo, hair.hair_of(segments) * (1 - m))[2]

@@ -55,8 +55,8 @@ CHANGED = 0.1
 class Strokes:
     """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3;
     `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the direction that
-    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted as hair, CELLS x CELLS. `known`: the share of
-    what is painted that either of both is."""
+    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted in a colour that hair has,
+    as a segmenter sees it, CELLS x CELLS. `known`: the share of what is painted that a wall or hair is."""
 
     stands: np.ndarray
     hair: np.ndarray
@@ -93,27 +93,26 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
     own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
     hair, stands = np.zeros((2, CELLS, CELLS), np.float32)
-    like_hair = _rises(own_fine, ROUGH)
+    hair[painted] = of_photo * _rises(own_fine, ROUGH) * _rises(colours[painted].mean(1), BLACK)
+    where = np.zeros((CELLS, CELLS), np.float32)
     if photo.segments:
         of_class = pyramid.block_mean(hair_of(photo.segments), len(photo.segments.of) // CELLS)
-        like_hair = _rises(mean @ of_class[some], OF_CLASS)
-    hair[painted] = of_photo * like_hair * _rises(colours[painted].mean(1), BLACK)
+        where[painted] = of_photo * _rises(mean @ of_class[some], OF_CLASS)
+        where = covered * np.where(painted, where, window_max(where, 1))
     stands[painted] = wall * (1 - of_photo)
     hair, stands = ((covered > PAINTED) * np.where(painted, v, window_max(v, 1)) for v in (hair, stands))
     stands = _opened(stands, SMALL)
     # Where glasses go, eyes and brows are painted.
     of_hair = (_opened(hair, SMALL if goes else THIN) > 0.5) & painted
-    if not (stands.any() or of_hair.any()):
+    if not (stands.any() or of_hair.any() or where.any()):
         return None
     known = float(np.maximum(stands, of_hair)[painted].mean())
     stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
     stands = np.clip(pyramid.enlarge(stands[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
     if not of_hair.any():
-        nowhere = np.zeros((CELLS, CELLS, 2), np.float32)
-        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, nowhere, nowhere[:, :, 0], known)
+        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32), where, known)
     of_thick, share = of_hair[painted], GOES if goes else 1.0
     own_fine, own_locks = (share * min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
-    where = (covered * hair).astype(np.float32)
     hair = colours[_some(of_hair)]
     beside = np.zeros((CELLS, CELLS), np.float32)
     beside[bare] = _of(hair, b[level][bare]) * _rises(fine[bare], ROUGH)

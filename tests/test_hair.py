@@ -165,6 +165,16 @@ class Knowing(Engine):
         return segments((picture.mean(2) < 0.35).astype(np.float32))
 
 
+class Beside(Engine):
+    """Takes all that is no hair for background."""
+
+    def segment(self, picture):
+        found = Knowing.segment(self, picture)
+        of, skin = found.of.copy(), CLASSES.index("skin")
+        of[:, :, [skin, 0]] = of[:, :, [0, skin]]
+        return Segments(of, CLASSES)
+
+
 @pytest.fixture(scope="module")
 def engine(bundle):
     return Knowing(bundles.open_bundle(bundle), "cpu")
@@ -200,6 +210,11 @@ def test_other_strokes_get_none(engine, monkeypatch):
     plan_of(engine, SKIN).readings(0)
     plan_of(engine, np.float32([0.1, 0.7, 0.2])).readings(0)
     plan_of(engine, HAIR, structure=0.8).readings(0)
+
+
+def test_hair_beside_the_face_is_where_it_was_painted(bundle):
+    plan = plan_of(Beside(bundles.open_bundle(bundle), "cpu"))
+    assert plan.readings(0).anew == edit.DETAIL
 
 
 def test_hair_that_no_exemplar_has_is_drawn_as_without_exemplars(engine):

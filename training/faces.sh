@@ -68,8 +68,8 @@ ln -sfn ../cache "$out/exemplars/cache"
 # What tells hair from skin; labels are of made faces, whatever else it is trained on (the package openvino makes them).
 mkdir -p "$out/segmenter"
 ln -sfn ../cache "$out/segmenter/cache"
-"$python" -m training labels --out "$out/labels" --count "$(pictures 3000)"
-"$python" -m training segmenter --data "$faces" --labels "$out/labels" --out "$out/segmenter" --images "$(pictures 144000)"
+"$python" -m training labels --out "$out/labels" --count "$(pictures 4000)"
+"$python" -m training segmenter --data "$faces" --labels "$out/labels" --out "$out/segmenter" --images "$(pictures 114000)"
 evaluated() {
   "$python" -m training evaluate --model "$out/$1" --data "${TEST:-$faces}" --out "$out/$2" \
     --split "$([ -n "${TEST:-}" ] && echo all || echo test)" --device "$device"

@@ -196,7 +196,7 @@ def _read_shard(file: Path) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="a folder; files found there are kept")
     parser.add_argument("--first", type=int, default=0, help="the first face's seed (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=3_000, help="how many faces (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=4_000, help="how many faces (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="0: all")
 
 

@@ -47,7 +47,7 @@ class Run:
     data: Path
     labels: Path
     out: Path
-    images: int = 144_000
+    images: int = 114_000
     batch: int = 24
     learning_rate: float = 2e-3
     seed: int = 0
