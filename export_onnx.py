@@ -93,7 +93,15 @@ def add_exemplars(run: Path, folder: Path) -> dict:
 
 
 def add_hair(manifest: dict, folder: Path) -> None:
-    """Where the exemplars have hair, and what the manifest says of it."""
+    """Where the exemplars have hair, if there are such and a segmenter that looks at as many pixels; for the manifest."""
+    entry, seen = manifest.get("exemplars"), manifest.get("segmenter")
+    if entry:
+        entry.pop("hair", None)
+    if not entry or not seen:
+        return
+    if entry["size"] != seen["size"]:
+        print(f"Strokes of hair get none of the exemplars: these have {entry['size']} pixels, not {seen['size']}.")
+        return
     manifest["files"] = files_of(folder)
     write_manifest(manifest, folder)
     exemplars.write_hair(Engine(bundles.describe(folder), "cpu"), folder / exemplars.HAIR_FILE)
@@ -188,7 +196,7 @@ def export(args: argparse.Namespace) -> Path:
             manifest["exemplars"] = add_exemplars(args.exemplars, work)
         if args.segmenter:
             manifest["segmenter"] = add_segmenter(args.segmenter, work)
-        if "exemplars" in manifest and "segmenter" in manifest and (args.exemplars or args.segmenter):
+        if args.exemplars or args.segmenter:
             add_hair(manifest, work)
         manifest["files"] = files_of(work)
         if args.int8:

@@ -23,6 +23,8 @@ LARGEST_FILE = 1 << 30
 LARGEST_SIZE = 4096
 MOST_LEVELS = 10
 MOST_CHANNELS = 4096
+# What is seen in fewer pixels says nothing of strokes.
+LEAST_SEGMENTED = 64
 MOST_CLASSES, CLASS_NAME = 64, re.compile("[a-z][a-z ]{0,29}")
 # A picture of less is compared with nothing.
 MOST_EXEMPLARS, LEAST_READ = 99_999, 16
@@ -312,11 +314,14 @@ class _Reader:
         # What it was exported as; a copied or renamed folder goes by its own name.
         self.text(m, "name")
         interpreter = self.interpreter(m.get("interpreter"), levels)
+        exemplars = self.exemplars(m.get("exemplars"), size, levels[interpreter.level].size if interpreter else 0)
+        segmenter = self.segmenter(m.get("segmenter"), levels)
+        if exemplars and exemplars.hair and (segmenter is None or segmenter.size != exemplars.size):
+            raise _broken(self.folder, "where its exemplars have hair is of no use without a segmenter of their size")
         return Bundle(
             self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
             self.finder(m.get("finder")), extends, interpreter,
-            self.exemplars(m.get("exemplars"), size, levels[interpreter.level].size if interpreter else 0),
-            self.segmenter(m.get("segmenter"), levels),
+            exemplars, segmenter,
         )  # fmt: skip
 
     def finder(self, entry) -> FinderFiles | None:
@@ -341,12 +346,14 @@ class _Reader:
     def segmenter(self, entry, levels: tuple[Level, ...]) -> SegmenterFile | None:
         if entry is None:
             return None
-        names = entry.get("classes") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict):
+            raise _broken(self.folder, 'its segmenter ("segmenter") is not described')
+        names = entry.get("classes")
         if not isinstance(names, list) or not all(isinstance(n, str) and CLASS_NAME.fullmatch(n) for n in names):
             raise _broken(self.folder, 'what its segmenter ("segmenter") tells apart is no list of names')
         if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
             raise _broken(self.folder, f"its segmenter has no 2 to {MOST_CLASSES} different classes")
-        size = self.whole(entry, "size", 8, LARGEST_SIZE)
+        size = self.whole(entry, "size", LEAST_SEGMENTED, LARGEST_SIZE)
         if all(level.size != size for level in levels):
             raise _broken(self.folder, f"its segmenter looks at {size} pixels, and no level has as many")
         return SegmenterFile(self.text(entry, "graph"), size, tuple(names))

@@ -33,8 +33,8 @@ from .engine import Engine, Posterior
 from .extent import (
     WhatIsMeant,
     covered_cells,
+    is_large,
     kept_to,
-    wall_of,
     what_goes,
     what_is_recoloured,
     with_remains,
@@ -43,7 +43,7 @@ from .extent import (
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
 from .reading import Painting, Reader, Way
-from .strands import Drawn, Strokes, what_strokes_are
+from .strands import Drawn, Strokes, a_wall, what_strokes_are
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
 LATENTS_ALONE = 0.1
@@ -171,24 +171,22 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         return make(paint, make_masks(engine, paint, grow))
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
     # Around what is large, what strokes left of it is of what they are; close to a thing it may be anything.
-    wall = wall_of(paint, thing)
-    drawn = np.maximum(paint.cover, wall * whole.cover)
-    turn = (0, 1 if thing.behind else 2)
-    narrow = make(kept_to(whole, rim), make_masks(engine, whole, grow, told=rim), drawn=drawn, turn=turn, wall=wall)
-    narrow = replace(narrow, within=True)
+    drawn = whole.cover if thing.behind else np.maximum(paint.cover, is_large(paint) * whole.cover)
+    kept, masks = kept_to(whole, rim), make_masks(engine, whole, grow, told=rim)
     if thing.behind:
         # What is before it is not meant, however much of it strokes ran over.
-        return narrow
-    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2), wall=wall), narrow=narrow)
+        return replace(make(kept, masks, drawn=drawn, behind=True), within=True)
+    narrow = replace(make(kept, masks, drawn=drawn, turn=(0, 2)), within=True)
+    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
                seed: int, structure: float, told: WhatIsMeant | None = None,
                drawn: np.ndarray | None = None, turn: tuple[int, int] = (0, 1),
-               wall: float | None = None) -> Plan:  # fmt: skip
+               behind: bool = False) -> Plan:  # fmt: skip
     """`told`: what of the photo gets other colours, and stays what it is otherwise. `drawn`: what was painted by hand,
-    S x S, if something is to go and hardly any of the paint is to be met exactly. `turn`: which of how many plans. `wall`:
-    how sure it is that new colours are a wall's (`extent.wall_of`)."""
+    S x S, if something is to go and hardly any of the paint is to be met exactly. `turn`: which of how many plans.
+    `behind`: paint is of a wall, and nothing else."""
     b_j = encoded.b[paint.level]
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     free = drawn is not None
@@ -214,8 +212,8 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     if plan.interpreted:
         if not structure:
             by_hand = drawn if free else paint.cover
-            wall = wall_of(paint) if wall is None else wall
-            plan = replace(plan, strokes=what_strokes_are(encoded, paint, by_hand, wall, free))
+            told_of = a_wall(encoded, paint, by_hand) if behind else None
+            plan = replace(plan, strokes=told_of or what_strokes_are(encoded, paint, by_hand, is_large(paint), free))
         painting = Painting(encoded, paint, masks, painted_j, realism, plan.strokes, free)
         # Of the photo's own structure there is one.
         reader = Reader(engine, painting, seed, invents=not structure, one_way=structure >= MATERIAL, turn=turn)

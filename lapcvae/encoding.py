@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -13,20 +15,25 @@ from .segments import Segments
 
 @dataclass(frozen=True)
 class EncodedPhoto:
-    """b_0 .. b_K of the photo's square and q_k at every level, u taken from the photo itself; what each pixel is of, if the
-    model knows."""
+    """b_0 .. b_K of the photo's square and q_k at every level, u taken from the photo itself. `segment` says what each pixel
+    is of, if the model knows."""
 
     b: list[np.ndarray]
     posteriors: list[list[Posterior]]
-    segments: Segments | None = None
+    segment: Callable[[], Segments | None] = lambda: None
+
+    @cached_property
+    def segments(self) -> Segments | None:
+        """What each pixel is of; looked at when first asked for."""
+        return self.segment()
 
 
 def encode(engine: Engine, b_0: np.ndarray) -> EncodedPhoto:
-    """K + 1 encoder runs, and that of the segmenter; `b_0` is S x S x 3."""
+    """K + 1 encoder runs; `b_0` is S x S x 3."""
     K = engine.bundle.K
     b = pyramid.gaussians(np.ascontiguousarray(b_0, np.float32), K)
     posteriors = [engine.encode(k, b[k], pyramid.u(b[k + 1]) if k < K else None) for k in range(K + 1)]
-    return EncodedPhoto(b, posteriors, segmented(engine, b))
+    return EncodedPhoto(b, posteriors, partial(segmented, engine, b))
 
 
 def segmented(engine: Engine, b: list[np.ndarray], change: np.ndarray | None = None) -> Segments | None:

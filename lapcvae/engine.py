@@ -110,7 +110,9 @@ class Engine:
         """What each pixel of a picture, n x n x 3 of the size that the segmenter looks at, is of."""
         found = self.bundle.segmenter
         of = from_graph(self._run(found.graph, {graphs.SEGMENT_INPUT: to_graph(picture)})[0])
-        return Segments(np.clip(of, 0, 1), found.classes)
+        # Whatever a graph answers, these are shares.
+        of = np.nan_to_num(np.clip(of, 0, 1))
+        return Segments(of / np.maximum(of.sum(2, keepdims=True), 1), found.classes)
 
     @property
     def exemplars(self) -> Exemplars | None:

@@ -73,7 +73,8 @@ def what_goes(photo: EncodedPhoto, paint: Paint, grow: float,
     behind = photo.segments is not None and _is_behind(photo.segments, told)
     if behind and painted is not None:
         # Before a plain wall it is plainer what is before it; where strokes end they may have run over some of it.
-        photo = replace(photo, segments=_before_the_wall(photo.segments, painted(), paint))
+        before = _before_the_wall(photo.segments, painted(), paint)
+        photo = replace(photo, segment=lambda: before)
         told = meant(photo, paint.amount, paint.inside, reached, goes=True)
     ends = _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level))
     # Who paints nearly all of the background means it, also where some of it is left.
@@ -179,11 +180,6 @@ def with_remains(paint: Paint, photo: list[np.ndarray], thing: WhatIsMeant, grow
 def is_large(paint: Paint) -> float:
     """In 0..1: whether so much is painted that a hand goes around what is beside it with room to spare."""
     return float(np.clip(((paint.amount > 0.5).mean() - LARGE[0]) / (LARGE[1] - LARGE[0]), 0, 1))
-
-
-def wall_of(paint: Paint, thing: WhatIsMeant | None = None) -> float:
-    """How sure it is that new colours in what is painted are a wall's, in 0..1: surely if it is what is behind all."""
-    return 1.0 if thing is not None and thing.behind else is_large(paint)
 
 
 def _mean_near(colours: np.ndarray, weight: np.ndarray, radius: int) -> np.ndarray:

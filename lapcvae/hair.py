@@ -1,8 +1,8 @@
-"""Hair where strokes are of hair: that of an exemplar that has some there, in the strokes' colour.
+"""A beard where strokes over the face are of hair: that of an exemplar that has some there, in the strokes' colour.
 
 A stroke says that there shall be hair, of what colour and about where; nobody paints strands. Among some thousands of faces
-there are always a few whose hair, or beard, lies about so (`lapcvae.exemplars`); what of their pixels is hair, a segmenter
-tells (`lapcvae.segments`). It comes with its strands, its locks and its soft edge, and nothing else of the face does.
+there are always a few whose beard, or hair, lies about so (`lapcvae.exemplars`); what of their pixels is hair, a segmenter
+tells (`lapcvae.segments`). It comes with its strands and its soft edge, and nothing else of the face does.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ OF_FACE = ("skin", "beard", "eyes", "mouth")
 CELLS = 32
 # What counts for which fits: strokes of hair, the rest of the mask, and what is around it (so far, in cells).
 STROKES, MASK, AROUND, NEAR = 0.5, 0.5, 0.2, 3
-# Of so many of the likest so many are handed on; none whose error is more than so many times the least, and none that has
-# hair in less than this share of what strokes of hair cover.
-LIKEST, HANDED_ON, WORSE, ENOUGH = 40, 6, 1.6, 0.6
+# So many are handed on; none whose error is more than so many times the least, and none that has hair in less than this
+# share of what strokes of hair cover.
+HANDED_ON, WORSE, ENOUGH = 6, 1.6, 0.6
+# They are looked at so many at a time.
+AT_ONCE = 2000
 # Less likely to be hair than the first number is none, more than the second all of it.
 MATTE = (0.15, 0.85)
 # Between these shares a pixel begins to show hair alone; before, its colour is that of hair so near (share of the side).
@@ -70,18 +72,23 @@ def likest(hair: np.ndarray, where: Wanted) -> list[tuple[int, bool]]:
     """Which of `hair` (N x CELLS x CELLS u1) lies as it is wanted, and whether mirrored, best first; none if none does."""
     around = np.maximum(window_max(where.m, NEAR) - where.m, 0)
     weight = STROKES * where.strokes + MASK * where.m + AROUND * around
-    found = []
-    for mirrored in (False, True):
-        flip = slice(None, None, -1 if mirrored else 1)
-        cells, weights, strokes = (v[:, flip].reshape(-1) for v in (where.cells, weight, where.strokes))
-        counts = np.flatnonzero(weights > 1e-3)
-        has = hair.reshape(len(hair), -1)[:, counts].astype(np.float32) / 255
-        error = np.square(has - cells[counts]) @ weights[counts]
-        covers = has @ strokes[counts] / max(float(strokes.sum()), 1e-6)
-        error = np.where(covers < ENOUGH, np.inf, error)
-        some = np.argpartition(error, min(LIKEST, len(error)) - 1)[:LIKEST]
-        found += [(float(error[i]), int(i), mirrored) for i in some if np.isfinite(error[i])]
-    found.sort()
+    strokes = where.strokes / max(float(where.strokes.sum()), 1e-6)
+    # The weighted square of the difference, h^2 w - 2 h c w + c^2 w, and how much of the strokes is covered, as products.
+    both = [[v[:, ::flip].reshape(-1) for v in (weight, where.cells * weight, strokes)] for flip in (1, -1)]
+    counts = np.flatnonzero(sum(weights for weights, _, _ in both) > 1e-3)
+    linear = np.stack([v[counts] for one in both for v in one[1:]], 1).astype(np.float32) / 255
+    squared = np.stack([weights[counts] for weights, _, _ in both], 1).astype(np.float32) / 255**2
+    constant = float((weight * where.cells**2).sum())
+    best: dict[int, tuple[float, bool]] = {}
+    for start in range(0, len(hair), AT_ONCE):
+        has = hair[start : start + AT_ONCE].reshape(-1, CELLS * CELLS)[:, counts].astype(np.float32)
+        products, squares = has @ linear, (has * has) @ squared
+        for flip, mirrored in enumerate((False, True)):
+            error = squares[:, flip] - 2 * products[:, 2 * flip] + constant
+            for i in np.flatnonzero(products[:, 2 * flip + 1] >= ENOUGH):
+                if start + i not in best or error[i] < best[start + i][0]:
+                    best[int(start + i)] = float(error[i]), mirrored
+    found = sorted((error, i, mirrored) for i, (error, mirrored) in best.items())
     return [(i, mirrored) for error, i, mirrored in found[:HANDED_ON] if error <= WORSE * found[0][0]]
 
 

@@ -99,6 +99,7 @@ class Reader:
         self._lock = threading.Lock()
         self._found: list[Exemplar] | None = None
         self._shown: dict[float, tuple[np.ndarray, np.ndarray]] = {}
+        self._bare: dict[float, np.ndarray] = {}
         ways = [(painting.realism**power, min(self._level + up, engine.bundle.K)) for power, up in WAYS]
         if one_way:
             ways = ways[:1]
@@ -155,10 +156,11 @@ class Reader:
         painting, found = self._painting, self._engine.exemplars
         paint, segments, strokes = painting.paint, painting.encoded.segments, painting.strokes
         # Who paints strands over the photo itself means these.
-        if painting.goes or paint.on_photo or not (strokes and segments and found and found.hair is not None):
+        if painting.goes or paint.on_photo or not (found and strokes and strokes.where.any()):
             return []
-        on_face = hair.face_of(segments, strands.CELLS)
-        if not strokes.where.any() or (strokes.where * on_face).sum() < ON_FACE * strokes.where.sum():
+        if (strokes.where * hair.face_of(segments, strands.CELLS)).sum() < ON_FACE * strokes.where.sum():
+            return []
+        if found.hair is None:
             return []
         wanted = hair.wanted(segments, strokes.where, paint.cover * paint.opaque, painting.masks.m)
         return hair.likest(found.hair, wanted)
@@ -174,7 +176,7 @@ class Reader:
         others = np.clip(cell_means(paint.cover * paint.opaque, self._level) - where, 0, 1)
         base = photo
         if others.max() > 0:
-            read = fill_erased(self._interpreted(way.looseness)[1], where)
+            read = self._without_hair(way.looseness, where)
             base = photo + pyramid.enlarge(others[:, :, None] * (read - self._b), up)
         painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), finer)
         colour = hair.evened(painted, strands.at(painting.strokes.where, n))
@@ -184,6 +186,12 @@ class Reader:
         walls = dataclasses.replace(painting.strokes, hair=painting.strokes.hair[:0])
         walls = Drawn(b, paint, walls, meant, self._m, (self._seed, way.level, way.number))
         return Reading(walls.meant(meant, self._level), walls.on(pyramid.enlarge(made, finer), 0), True, walls)
+
+    def _without_hair(self, looseness: float, where: np.ndarray) -> np.ndarray:
+        """What was read, n x n x 3, with what is around it where strokes of hair are."""
+        if looseness not in self._bare:
+            self._bare[looseness] = fill_erased(self._interpreted(looseness)[1], where)
+        return self._bare[looseness]
 
     def _with_strands(self, way: Way, painted: np.ndarray, meant: np.ndarray,
                       fine: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, Drawn | None]:  # fmt: skip

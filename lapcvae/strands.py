@@ -55,8 +55,8 @@ CHANGED = 0.1
 class Strokes:
     """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3;
     `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the direction that
-    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted in a colour that hair has,
-    as a segmenter sees it, CELLS x CELLS. `known`: the share of what is painted that a wall or hair is."""
+    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted, thickly, in a colour that
+    hair has, as a segmenter sees it, CELLS x CELLS; there may be such without `hair`. `known`: the share of what is painted that a wall or hair is."""
 
     stands: np.ndarray
     hair: np.ndarray
@@ -74,8 +74,7 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     level, deeper = ((n // m).bit_length() - 1 for n, m in ((len(b[0]), CELLS), (CELLS, COARSE)))
     if level < 1 or level + deeper >= len(b):
         return None
-    block = 1 << level
-    covered = pyramid.block_mean(paint.cover * paint.opaque * np.minimum(drawn, 1) * kept_of(paint, 1), block)
+    block, covered = 1 << level, _covered(paint, drawn)
     # Cells at the edge of a stroke are of its colour and another one.
     whole = covered > WHOLE
     painted = whole | ((covered > PAINTED) & (window_max(whole.astype(np.float32), 1) == 0))
@@ -97,8 +96,10 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     where = np.zeros((CELLS, CELLS), np.float32)
     if photo.segments:
         of_class = pyramid.block_mean(hair_of(photo.segments), len(photo.segments.of) // CELLS)
-        where[painted] = of_photo * _rises(mean @ of_class[some], OF_CLASS)
+        where[painted] = of_photo * _rises(mean @ of_class[some], OF_CLASS) * _rises(colours[painted].mean(1), BLACK)
         where = covered * np.where(painted, where, window_max(where, 1))
+        # Thin strokes beside others are brows, the line of a mouth.
+        where = np.minimum(where, reached(where, _opened(where, THIN)))
     stands[painted] = wall * (1 - of_photo)
     hair, stands = ((covered > PAINTED) * np.where(painted, v, window_max(v, 1)) for v in (hair, stands))
     stands = _opened(stands, SMALL)
@@ -107,10 +108,9 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     if not (stands.any() or of_hair.any() or where.any()):
         return None
     known = float(np.maximum(stands, of_hair)[painted].mean())
-    stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
-    stands = np.clip(pyramid.enlarge(stands[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
+    stands = _in_full(stands, covered, level)
     if not of_hair.any():
-        return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32), where, known)
+        return _no_hair(stands, where, known)
     of_thick, share = of_hair[painted], GOES if goes else 1.0
     own_fine, own_locks = (share * min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
     hair = colours[_some(of_hair)]
@@ -118,6 +118,32 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     beside[bare] = _of(hair, b[level][bare]) * _rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
     return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside), where, known)
+
+
+def a_wall(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray) -> Strokes | None:
+    """Strokes that are of a wall and nothing else, whatever has its colour. Arguments, and None, as above."""
+    level = (len(photo.b[0]) // CELLS).bit_length() - 1
+    covered = _covered(paint, drawn) if level >= 1 else np.zeros((CELLS, CELLS), np.float32)
+    stands = _opened((covered > PAINTED).astype(np.float32), SMALL)
+    if not stands.any():
+        return None
+    return _no_hair(_in_full(stands, covered, level), np.zeros((CELLS, CELLS), np.float32), 1.0)
+
+
+def _covered(paint: Paint, drawn: np.ndarray) -> np.ndarray:
+    """The share of each cell that opaque paint covers which was painted by hand, CELLS x CELLS."""
+    covered = paint.cover * paint.opaque * np.minimum(drawn, 1) * kept_of(paint, 1)
+    return pyramid.block_mean(covered, len(covered) // CELLS)
+
+
+def _in_full(stands: np.ndarray, covered: np.ndarray, level: int) -> np.ndarray:
+    """How far a wall stands, from cells to the model's size."""
+    stands = _blurred(stands, 1) / np.maximum(_blurred(covered > PAINTED, 1), LEAST_FINE)
+    return np.clip(pyramid.enlarge(stands[:, :, None].astype(np.float32), level)[:, :, 0], 0, 1)
+
+
+def _no_hair(stands: np.ndarray, where: np.ndarray, known: float) -> Strokes:
+    return Strokes(stands, np.zeros((0, 3), np.float32), 0.0, 0.0, np.zeros((CELLS, CELLS, 2), np.float32), where, known)
 
 
 class Drawn:

@@ -35,7 +35,7 @@ def disc(radius: float, size: int = SIZE, x: float = 0.5) -> np.ndarray:
 
 
 def seen(b_0: np.ndarray, segments=None) -> encoding.EncodedPhoto:
-    return encoding.EncodedPhoto(pyramid.gaussians(b_0, LEVELS), [], segments)
+    return encoding.EncodedPhoto(pyramid.gaussians(b_0, LEVELS), [], lambda: segments)
 
 
 def goes(b_0: np.ndarray, paint: masks.Paint) -> extent.WhatIsMeant | None:

@@ -234,6 +234,7 @@ def test_a_model_exported_anew_keeps_it(bundle, tmp_path):
     ({"classes": ["hair", "hair"]}, "no 2 to 64"),
     ({"size": 100}, "no level has as many"),
     ({"size": 0}, "size"),
+    ({"size": 32}, "size"),
     ({"graph": ""}, "graph"),
     ({"graph": "other.onnx"}, "other.onnx"),
 ])  # fmt: skip
@@ -254,6 +255,16 @@ def test_a_graph_of_other_classes_is_refused(bundle, tmp_path):
     engine = Engine(bundles.open_bundle(broken), "cpu")
     with pytest.raises(bundles.BundleError, match="the manifest says"):
         engine.segment(np.zeros((SIZE, SIZE, 3), np.float32))
+
+
+def test_an_answer_that_is_no_number_is_none_of_any_class(bundle, monkeypatch):
+    engine = Engine(bundles.open_bundle(bundle), "cpu")
+    answer = np.full((1, len(CLASSES), SIZE, SIZE), 0.5, np.float32)
+    answer[0, 3, 5, 7] = np.nan
+    answer[0, 4, 6, 8] = np.inf
+    monkeypatch.setattr(engine, "_run", lambda *_: [answer])
+    of = engine.segment(np.zeros((SIZE, SIZE, 3), np.float32)).of
+    assert np.isfinite(of).all() and of.sum(2).max() <= 1.0001 and of[5, 7, 3] == 0
 
 
 def test_a_model_that_is_too_small_for_one_is_refused_and_stays(trained, tmp_path, capsys):

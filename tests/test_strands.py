@@ -23,7 +23,7 @@ def photo() -> np.ndarray:
 
 
 def seen(b_0: np.ndarray, segments=None) -> encoding.EncodedPhoto:
-    return encoding.EncodedPhoto(pyramid.gaussians(b_0, LEVELS), [], segments)
+    return encoding.EncodedPhoto(pyramid.gaussians(b_0, LEVELS), [], lambda: segments)
 
 
 def bar(left: float, right: float, top: float, bottom: float) -> np.ndarray:
@@ -49,6 +49,15 @@ def test_a_new_wall_stands_as_far_as_that_is_sure_and_what_the_photo_has_is_read
     for amount, colour in ((disc(0.1, SIZE), SKIN), (LOCK, WALL), (LINE, BLUE)):
         _, _, told = told_of(amount, colour)
         assert told is None or (told.stands.max() < 0.05 and not len(told.hair))
+
+
+def test_a_wall_is_one_whatever_else_has_its_colour():
+    b_0 = photo()
+    paint = painted(b_0, LOCK, HAIR, LEVEL)
+    told = strands.a_wall(seen(b_0), paint, paint.cover)
+    assert told.stands[DEEP].min() > 0.95 and not len(told.hair) and not told.where.any() and told.known == 1
+    line = painted(b_0, LINE, HAIR, LEVEL)
+    assert strands.a_wall(seen(b_0), line, line.cover) is None
 
 
 def test_black_may_be_a_lens_and_is_not_hair_whatever_the_hair():

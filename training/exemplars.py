@@ -78,9 +78,7 @@ def mosaic(keys: list[np.ndarray]) -> np.ndarray:
 
 def write_hair(engine: Engine, file: Path) -> None:
     """Where the bundle's exemplars have hair, as its segmenter sees it: a picture of all of them."""
-    entry, size = engine.bundle.exemplars, engine.bundle.segmenter.size
-    if entry.size != size:
-        raise LapcvaeError(f"Exemplars have {entry.size} pixels, the segmenter looks at {size}.", "Make them of one size.")
+    entry = engine.bundle.exemplars
     found = []
     for i in tqdm(range(entry.count), unit="exemplars", disable=None):
         found.append(255 * hair.cells_of(hair.hair_of(engine.segment(engine.exemplars.picture(i)))))
