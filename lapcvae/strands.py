@@ -55,8 +55,9 @@ CHANGED = 0.1
 class Strokes:
     """What strokes are of. `stands`, S x S in 0..1, how far of a new wall. `hair`: the colours of those of hair, N x 3;
     `fine`, `locks`: how much, as a share of its brightness, strands and locks of it stand out; `along`: the direction that
-    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted, thickly, in a colour that
-    hair has, as a segmenter sees it, CELLS x CELLS; there may be such without `hair`. `known`: the share of what is painted that a wall or hair is."""
+    it lies in, CELLS x CELLS x 2 (x, y). `where`: how far each cell is painted, thickly, in a colour that hair has, as a
+    segmenter sees it, CELLS x CELLS; there may be such without `hair`. `known`: the share of what is painted that a wall or
+    hair is."""
 
     stands: np.ndarray
     hair: np.ndarray
