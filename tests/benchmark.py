@@ -249,7 +249,7 @@ def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
     m, K = networks.multiply_adds, bundle.K
     latents = {given: sum(m[f"encode_{k}"] for k in range(given)) for given in range(K + 1)}
     if interpreted(bundle, level):
-        # With exemplars more than once, if they fit: then this is too little.
+        # With exemplars more than once, if they fit, and the segmenter before a wall or for hair: then this is too little.
         readings = given_levels(bundle, level)[: len(reading.WAYS)]
         return sum(m["interpret"] + m[f"encode_{given}"] + latents[given] for given in readings)
     if level == K:
