@@ -153,13 +153,14 @@ class Reader:
 
     def _find_hair(self) -> list[tuple[int, bool]]:
         """The exemplars that have hair where strokes over the face want some, such as a beard."""
-        painting, found = self._painting, self._engine.exemplars
-        paint, segments, strokes = painting.paint, painting.encoded.segments, painting.strokes
+        painting, paint, strokes = self._painting, self._painting.paint, self._painting.strokes
         # Who paints strands over the photo itself means these.
-        if painting.goes or paint.on_photo or not (found and strokes and strokes.where.any()):
+        if painting.goes or paint.on_photo or not (strokes and strokes.where.any() and self._engine.bundle.exemplars):
             return []
+        segments = painting.encoded.segments
         if (strokes.where * hair.face_of(segments, strands.CELLS)).sum() < ON_FACE * strokes.where.sum():
             return []
+        found = self._engine.exemplars
         if found.hair is None:
             return []
         wanted = hair.wanted(segments, strokes.where, paint.cover * paint.opaque, painting.masks.m)

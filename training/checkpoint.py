@@ -41,6 +41,18 @@ def write_tensors(state: dict[str, torch.Tensor], path: Path, facts: dict[str, s
     os.replace(temporary, path)
 
 
+def read_tensors(net: torch.nn.Module, file: Path) -> dict[str, str]:
+    """Fill a network with what `write_tensors` wrote, ready for evaluation; the file's facts."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            facts = opened.metadata() or {}
+            net.load_state_dict({name: opened.get_tensor(name) for name in opened.keys()})
+    except Exception as error:  # safetensors raises its own, undocumented type
+        raise LapcvaeError(f"{file} cannot be read ({error}).", "It is damaged: copy or train it again.") from error
+    net.eval()
+    return facts
+
+
 def find_weights(path: Path) -> Path:
     """The weights file of a run folder, a bundle folder, or the file itself."""
     candidates = [path] if path.is_file() else [path / WEIGHTS]

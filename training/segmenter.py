@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 
 from lapcvae.protocol.errors import LapcvaeError
 from lapcvae.segments import BACKGROUND, CLASSES, SIZE
@@ -287,13 +286,7 @@ def load(folder: Path) -> tuple[Segmenter, dict[str, str]]:
     if not file.is_file():
         raise LapcvaeError(f"There is no segmenter at {folder}.", "Train one: python -m training segmenter")
     net = Segmenter(len(CLASSES))
-    try:
-        with safe_open(file, framework="pt") as opened:
-            facts = opened.metadata() or {}
-            net.load_state_dict({name: opened.get_tensor(name) for name in opened.keys()})
-    except Exception as error:  # safetensors raises its own, undocumented type
-        raise LapcvaeError(f"{file} cannot be read ({error}).", "It is damaged: copy or train it again.") from error
-    return net.eval(), facts
+    return net, checkpoint.read_tensors(net, file)
 
 
 @torch.no_grad()
