@@ -25,7 +25,7 @@ MOST_LEVELS = 10
 MOST_CHANNELS = 4096
 # What is seen in fewer pixels says nothing of strokes.
 LEAST_SEGMENTED = 64
-MOST_CLASSES, CLASS_NAME = 64, re.compile("[a-z][a-z ]{0,29}")
+MOST_CLASSES, CLASS_NAME = 64, re.compile("[a-z][a-z-]{0,29}")
 # A picture of less is compared with nothing.
 MOST_EXEMPLARS, LEAST_READ = 99_999, 16
 # The model that is used when none is named, with the larger ones that extend it.
@@ -352,7 +352,7 @@ class _Reader:
         if not isinstance(names, list) or not all(isinstance(n, str) and CLASS_NAME.fullmatch(n) for n in names):
             raise _broken(self.folder, 'what its segmenter ("segmenter") tells apart is no list of names')
         if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
-            raise _broken(self.folder, f"its segmenter has no 2 to {MOST_CLASSES} different classes")
+            raise _broken(self.folder, f"its segmenter does not tell 2 to {MOST_CLASSES} different classes apart")
         size = self.whole(entry, "size", LEAST_SEGMENTED, LARGEST_SIZE)
         if all(level.size != size for level in levels):
             raise _broken(self.folder, f"its segmenter looks at {size} pixels, and no level has as many")

@@ -230,8 +230,8 @@ def test_a_model_exported_anew_keeps_it(bundle, tmp_path):
 @pytest.mark.parametrize("entry, words", [
     ({"classes": "hair"}, "no list of names"),
     ({"classes": ["hair", "../skin"]}, "no list of names"),
-    ({"classes": ["hair"]}, "no 2 to 64"),
-    ({"classes": ["hair", "hair"]}, "no 2 to 64"),
+    ({"classes": ["hair"]}, "2 to 64 different classes"),
+    ({"classes": ["hair", "hair"]}, "2 to 64 different classes"),
     ({"size": 100}, "no level has as many"),
     ({"size": 0}, "size"),
     ({"size": 32}, "size"),
