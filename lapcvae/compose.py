@@ -17,6 +17,7 @@ from PIL import Image
 from .protocol.errors import LapcvaeError
 from .protocol.geometry import Box, Frame, Size
 from .protocol.messages import Array
+from .ramps import rises
 
 DTYPES = {"u1": np.dtype("<u1"), "u2": np.dtype("<u2"), "u4": np.dtype("<u4"),
           "f2": np.dtype("<f2"), "f4": np.dtype("<f4"), "f8": np.dtype("<f8")}  # fmt: skip
@@ -310,14 +311,14 @@ def fade(change: np.ndarray) -> np.ndarray:
     By how much the tone changed, and, sooner, by how much the structure did. The strongest change nearby decides: a pupil
     under a dark lens did not change much, and has to go all the same.
     """
-    tone = _strongest(_ramp(mean_colour(np.abs(change)), *TONE_FADE))
+    tone = _strongest(rises(mean_colour(np.abs(change)), TONE_FADE))
     return np.maximum(tone, structure_gone(change))[:, :, None]
 
 
 def structure_gone(change: np.ndarray) -> np.ndarray:
     """As `fade`, for what changed against its surroundings alone, S x S: at an edge that went, not where all got darker."""
     around = _neighbours(_neighbours(change, 0, np.add), 1, np.add) / 25
-    return _strongest(_ramp(mean_colour(np.abs(change - around)), *STRUCTURE_FADE))
+    return _strongest(rises(mean_colour(np.abs(change - around)), STRUCTURE_FADE))
 
 
 def _strongest(values: np.ndarray) -> np.ndarray:
@@ -340,8 +341,3 @@ def _neighbours(values: np.ndarray, axis: int, over) -> np.ndarray:
     padded = np.moveaxis(padded, axis, 0)
     n = values.shape[axis]
     return np.moveaxis(reduce(over, (padded[i : i + n] for i in range(5))), 0, axis)
-
-
-def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

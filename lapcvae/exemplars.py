@@ -19,7 +19,7 @@ from PIL import Image
 
 from . import hair, pyramid
 from .bundle import Bundle, _broken
-from .meant import smooth
+from .ramps import rises
 from .windows import bilinear, window_max
 
 # A bundle's file: a zip of pictures, and one of all their keys, side by side in rows.
@@ -319,6 +319,6 @@ def with_detail(read: np.ndarray, exemplar: Exemplar, photo: np.ndarray, mask: n
     gain = np.float32(np.clip(np.sqrt(amounts[0] / amounts[1]), *GAIN))
     picture = picture + (gain - 1) * detail(picture, COARSE)
     picture = picture + pyramid.u(_tone(pyramid.d(read), pyramid.d(picture), pyramid.block_mean(mask, 2)))
-    weight = smooth((mask - RIM[0]) / (RIM[1] - RIM[0]))[:, :, None]
+    weight = rises(mask, RIM)[:, :, None]
     with_it = np.clip(read + weight * (picture - read), 0, 1).astype(np.float32)
     return with_it, pyramid.enlarge(weight, levels) * gain * detail(moved, levels)

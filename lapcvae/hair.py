@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import pyramid
-from .meant import smooth
+from .ramps import rises
 from .segments import Segments
 from .windows import window_max, window_mean
 
@@ -107,7 +107,7 @@ def contrast_of(picture: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, flo
 
 def solid(share: np.ndarray) -> np.ndarray:
     """Where there is nothing but hair."""
-    return smooth((share - SOLID[0]) / (SOLID[1] - SOLID[0]))
+    return rises(share, SOLID)
 
 
 def put_on(base: np.ndarray, exemplar: np.ndarray, share: np.ndarray, m: np.ndarray, colour: np.ndarray,

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import pyramid
 from .engine import Engine
+from .ramps import smooth
 from .windows import window_max, window_mean, window_sum
 
 if TYPE_CHECKING:
@@ -212,8 +213,7 @@ def make_masks(engine: Engine, paint: Paint, grow: float, structure: float = 0.0
 
 def ramp_of(far: np.ndarray, width: float) -> np.ndarray:
     """1 where nothing is `far`, falling smoothly to 0 over `width`."""
-    t = np.clip(1 - far / width, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smooth(1 - far / width).astype(np.float32)
 
 
 def opaque_around(paint: Paint, level: int, m: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import pyramid
+from .ramps import smooth
 from .segments import meant_of
 from .windows import window_max, window_mean
 
@@ -132,12 +133,6 @@ def _share(b, cover, inside, colours: np.ndarray, wanted: np.ndarray) -> np.ndar
     two = smooth((float(np.sqrt(np.square(kept - left).mean())) - ONE) / (TWO - ONE))
     result[wanted] = 1 - two * (1 - told(ratio(colours[wanted])))
     return result
-
-
-def smooth(t):
-    """From 0 at 0 and below to 1 at 1 and above, level at both."""
-    t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import pyramid
+from .ramps import rises
 
 # Pixels a side of the pictures that it looks at, and what it tells apart.
 SIZE = 128
@@ -57,7 +58,7 @@ class Meant:
         if not self.behind:
             return np.maximum(self.share, share)
         # Things that stand there may look like a hat, but not surely.
-        return self.share + (1 - self.share) * share * _rises(self.share, UNSURE)
+        return self.share + (1 - self.share) * share * rises(self.share, UNSURE)
 
 
 def meant_of(segments: Segments, middles: np.ndarray, n: int, one: bool) -> Meant | None:
@@ -76,10 +77,5 @@ def meant_of(segments: Segments, middles: np.ndarray, n: int, one: bool) -> Mean
     background = np.array([name == BACKGROUND for name in segments.classes])
     behind = bool((background & (under == best)).any())
     apart &= (under == best) if one or behind else ~background
-    weights = np.where(apart, _rises(under / best, SOME), 0)
+    weights = np.where(apart, rises(under / best, SOME), 0)
     return Meant(segments.at(n) @ weights.astype(np.float32), behind)
-
-
-def _rises(values: np.ndarray, between: tuple[float, float]) -> np.ndarray:
-    t = np.clip((values - between[0]) / (between[1] - between[0]), 0, 1)
-    return t * t * (3 - 2 * t)

@@ -16,7 +16,8 @@ from . import noise, pyramid
 from .encoding import EncodedPhoto
 from .hair import hair_of
 from .masks import Paint, kept_of
-from .meant import reached, smooth, squares
+from .meant import reached, squares
+from .ramps import rises
 from .windows import window_max, window_mean
 
 # Colours are told apart in so many cells a side; locks are what is finer than these, and coarser than those.
@@ -88,16 +89,16 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     some = _some(bare)
     alike = _alike(colours[painted], b[level][some])
     count = alike.sum(1)
-    of_photo = _rises(count / some.sum(), NEW)
+    of_photo = rises(count / some.sum(), NEW)
     # Of most of what looks like it: edges with something else stand out more.
     mean = alike / np.maximum(count, LEAST_FINE)[:, None]
     own_fine, own_locks = (np.exp(mean @ np.log(v[some] + LEAST_FINE)) for v in (fine, locks))
     hair, stands = np.zeros((2, CELLS, CELLS), np.float32)
-    hair[painted] = of_photo * _rises(own_fine, ROUGH) * _rises(colours[painted].mean(1), BLACK)
+    hair[painted] = of_photo * rises(own_fine, ROUGH) * rises(colours[painted].mean(1), BLACK)
     where = np.zeros((CELLS, CELLS), np.float32)
     if photo.segments:
         of_class = pyramid.block_mean(hair_of(photo.segments), len(photo.segments.of) // CELLS)
-        where[painted] = of_photo * _rises(mean @ of_class[some], OF_CLASS) * _rises(colours[painted].mean(1), BLACK)
+        where[painted] = of_photo * rises(mean @ of_class[some], OF_CLASS) * rises(colours[painted].mean(1), BLACK)
         where = covered * np.where(painted, where, window_max(where, 1))
         # Thin strokes beside others are brows, the line of a mouth.
         where = np.minimum(where, reached(where, _opened(where, THIN)))
@@ -116,7 +117,7 @@ def what_strokes_are(photo: EncodedPhoto, paint: Paint, drawn: np.ndarray, wall:
     own_fine, own_locks = (share * min(float(np.median(v[of_thick])), most) for v, most in zip((own_fine, own_locks), MOST))
     hair = colours[_some(of_hair)]
     beside = np.zeros((CELLS, CELLS), np.float32)
-    beside[bare] = _of(hair, b[level][bare]) * _rises(fine[bare], ROUGH)
+    beside[bare] = _of(hair, b[level][bare]) * rises(fine[bare], ROUGH)
     beside = reached(beside, _opened(beside, BESIDE))
     return Strokes(stands, hair, own_fine, own_locks, _directions(b[0], paint, beside), where, known)
 
@@ -270,11 +271,6 @@ def _around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
     """The rows and columns that have some of it, and so many more."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     return tuple(slice(max(int(v[0]) - margin, 0), int(v[-1]) + 1 + margin) for v in (rows, columns))
-
-
-def _rises(values: np.ndarray, between: tuple[float, float]) -> np.ndarray:
-    """Smoothly from 0 at the first number to 1 at the second."""
-    return smooth((values - between[0]) / (between[1] - between[0]))
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ second opinion that keeps false finds rare. Both learn from the same scenes (`sc
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import json
 import math
@@ -181,15 +180,13 @@ class Run:
     threads: int = 0
 
 
-class Trainer:
-    """Holds what changes during a run; `state()` and `restore()` are all of it."""
+class Trainer(running.Averaged):
+    """Holds what changes during a run."""
 
     def __init__(self, run: Run):
-        self.run, self.step, self.seconds = run, 0, 0.0
         torch.manual_seed(run.seed)
-        self.net = Finder().to(memory_format=torch.channels_last)
-        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+        super().__init__(Finder())
+        self.run = run
 
     @property
     def seen(self) -> int:
@@ -202,9 +199,7 @@ class Trainer:
     def train_step(self, pictures: data.Pictures) -> dict[str, float]:
         """One update; a flat dict of what happened."""
         # Up over the first steps, down over the last third of the run.
-        rate = self.run.learning_rate * min(1.0, (self.step + 1) / 100) * running.falling(self.share, 1 / 3)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rate = self.learn_at(self.run.learning_rate * running.falling(self.share, 1 / 3))
         generator = data.generator_for(self.run.seed, self.step, 0)
         made, draw = self._scenes(pictures, generator), scenes.Draw(generator)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -214,11 +209,7 @@ class Trainer:
         for _ in range(REFINEMENTS):
             look = looks(made, maps.detach(), wanted, draw)
             stats |= self._update(self.net.refine, refine_losses(self.net.refine(look.crops), look))
-        self.step += 1
-        decay = min(0.998, 1 - 1 / (1 + 0.1 * self.step))
-        with torch.no_grad():
-            for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
-                slow.lerp_(fast, 1 - decay)
+        self.stepped()
         return stats | {"rate": rate}
 
     def _scenes(self, pictures: data.Pictures, generator: torch.Generator) -> scenes.Scenes:
@@ -246,15 +237,6 @@ class Trainer:
                 changes.append(faces.change)
         self.net.refine.solve(torch.cat(edges), torch.cat(changes))
         self.ema.load_state_dict(self.net.state_dict())
-
-    def state(self) -> dict:
-        return {"step": self.step, "net": self.net.state_dict(), "ema": self.ema.state_dict(),
-                "optimizer": self.optimizer.state_dict()}  # fmt: skip
-
-    def restore(self, state: dict) -> None:
-        self.step = state["step"]
-        for name in ("net", "ema", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
 
 
 def mirrored(made: scenes.Scenes) -> scenes.Scenes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import signal
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from tqdm import tqdm
 
 # Steps whose means are one line of the log.
@@ -30,6 +32,39 @@ class Trainer(Protocol):
 
     def train_step(self, pictures) -> dict[str, float]:
         """One update; what happened."""
+
+
+class Averaged:
+    """A network in training with the running mean of its weights (`ema`); `state()` and `restore()` are all that changes."""
+
+    def __init__(self, net: torch.nn.Module):
+        self.step, self.seconds = 0, 0.0
+        self.net = net.to(memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+
+    def learn_at(self, rate: float) -> float:
+        """Sets the learning rate, which comes up over the first hundred steps; what it is now."""
+        rate *= min(1.0, (self.step + 1) / 100)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def stepped(self) -> None:
+        """After a step."""
+        self.step += 1
+        decay = min(0.998, 1 - 1 / (1 + 0.1 * self.step))
+        with torch.no_grad():
+            for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
+                slow.lerp_(fast, 1 - decay)
+
+    def state(self) -> dict:
+        return {"step": self.step} | {name: getattr(self, name).state_dict() for name in ("net", "ema", "optimizer")}
+
+    def restore(self, state: dict) -> None:
+        self.step = state["step"]
+        for name in ("net", "ema", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
 
 
 def _alone(asked: bool) -> bool:

@@ -8,7 +8,6 @@ and things that are nothing are drawn on them.
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import json
 from dataclasses import dataclass
@@ -115,8 +114,7 @@ def _worn(x, of, draw, label: int, share: float, generator):
     there = covered > 0.5
     if label == CLASSES.index("glasses"):
         # A clear lens is of the glasses, too.
-        changed = (on[0].mean(1) > DRAWN) | there
-        there = changed
+        there |= on[0].mean(1) > DRAWN
     x, of = x.clone(), of.clone()
     x[chosen] = drawn
     of[chosen] = torch.where(there, label, of[chosen])
@@ -197,16 +195,14 @@ def _photographed(x, generator):
     return torch.where(_some(GRAINY, count, generator), x + grain, x).clamp(0, 1)
 
 
-class Trainer:
-    """Holds what changes during a run; `state()` and `restore()` are all of it."""
+class Trainer(running.Averaged):
+    """Holds what changes during a run."""
 
     def __init__(self, run: Run, weights: torch.Tensor):
         """`weights`: of the classes."""
-        self.run, self.weights, self.step, self.seconds = run, weights, 0, 0.0
         torch.manual_seed(run.seed)
-        self.net = Segmenter(len(CLASSES)).to(memory_format=torch.channels_last)
-        self.ema = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+        super().__init__(Segmenter(len(CLASSES)))
+        self.run, self.weights = run, weights
 
     @property
     def seen(self) -> int:
@@ -218,9 +214,7 @@ class Trainer:
 
     def train_step(self, labelled: Labelled) -> dict[str, float]:
         """One update; a flat dict of what happened. A step whose gradient is not finite is left out."""
-        rate = self.run.learning_rate * min(1.0, (self.step + 1) / 100) * running.falling(self.share, 0.5)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rate = self.learn_at(self.run.learning_rate * running.falling(self.share, 0.5))
         x, of = batch_of(labelled, self.run.batch, data.generator_for(self.run.seed, self.step, 0))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = self.net.logits(x.contiguous(memory_format=torch.channels_last))
@@ -229,22 +223,9 @@ class Trainer:
         loss.backward()
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)):
             self.optimizer.step()
-        self.step += 1
-        decay = min(0.998, 1 - 1 / (1 + 0.1 * self.step))
-        with torch.no_grad():
-            for slow, fast in zip(self.ema.parameters(), self.net.parameters()):
-                slow.lerp_(fast, 1 - decay)
-            right = (logits.argmax(1) == of)[of != UNKNOWN].float().mean()
+        self.stepped()
+        right = (logits.argmax(1) == of)[of != UNKNOWN].float().mean()
         return {"loss": float(loss.detach()), "right": float(right), "rate": rate}
-
-    def state(self) -> dict:
-        return {"step": self.step, "net": self.net.state_dict(), "ema": self.ema.state_dict(),
-                "optimizer": self.optimizer.state_dict()}  # fmt: skip
-
-    def restore(self, state: dict) -> None:
-        self.step = state["step"]
-        for name in ("net", "ema", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
 
 
 def weights_of(of: np.ndarray) -> torch.Tensor:
