@@ -40,6 +40,7 @@ from .extent import (
     with_remains,
     with_surroundings,
 )  # fmt: skip
+from .light import Light, light_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
 from .reading import Painting, Reader, Way
@@ -131,6 +132,8 @@ class Plan:
     readings: Readings | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
+    # The light that was painted, if it is that; nothing else changes then.
+    light: Light | None = None
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
@@ -161,12 +164,16 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
     if not share:
         return make(paint, make_masks(engine, paint, grow, structure))
+    painted = partial(segmented, engine, encoded.b, paint.fine)
     if structure:
+        light = light_of(encoded, paint, painted) if structure >= MATERIAL else None
+        if light is not None:
+            return _in_light(engine, encoded, paint, light, realism=realism, temperature=temperature, grow=grow, seed=seed)
         told = what_is_recoloured(encoded, paint, grow, share * min(1, structure / MATERIAL))
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
     looked_for = realism >= INTERPRETED and not paint.on_photo
-    thing = what_goes(encoded, paint, grow, lambda: segmented(engine, encoded.b, paint.fine)) if looked_for else None
+    thing = what_goes(encoded, paint, grow, painted) if looked_for else None
     if thing is None:
         return make(paint, make_masks(engine, paint, grow))
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
@@ -178,6 +185,19 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         return replace(make(kept, masks, drawn=drawn, behind=True), within=True)
     narrow = replace(make(kept, masks, drawn=drawn, turn=(0, 2)), within=True)
     return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
+
+
+def _in_light(engine: Engine, encoded: EncodedPhoto, paint: Paint, light: Light, *, realism: float, temperature: float,
+              grow: float, seed: int) -> Plan:  # fmt: skip
+    """The photo in another light, and nothing else: of it nothing is drawn."""
+    j, person = paint.level, light.person
+    fine = light.picture(0) - encoded.b[0]
+    lit = replace(paint, cover=person, opaque=np.zeros_like(person), fine=fine, change=pyramid.reduce(fine, j))
+    painted_j = (encoded.b[j] + lit.change).astype(np.float32)
+    wanted = Wanted(j, painted_j, _statistics(engine, j, painted_j))
+    plan = Plan(engine, encoded, lit, make_masks(engine, lit, grow, 1), painted_j, realism, temperature, seed)
+    nothing = np.zeros((*person.shape, 1), np.float32)
+    return replace(plan, light=light, kept=1 - nothing[:, :, 0], anew=nothing, readings=Readings(lambda: wanted, [()]))
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
@@ -346,6 +366,8 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     plan, turn = plan.of(index)
     if plan.paint.empty:
         return plan.encoded.b[0]
+    if plan.light is not None:
+        return plan.encoded.b[0] + plan.masks.weight[0] * (plan.light.picture(turn) - plan.encoded.b[0])
     if plan.kept is not None and plan.kept.min() == 1:
         # Nothing is left to draw.
         return plan.encoded.b[0] + plan.masks.weight[0] * (plan.recoloured[0] - plan.encoded.b[0])

@@ -13,12 +13,11 @@ import numpy as np
 
 from . import pyramid
 from .ramps import rises
-from .segments import Segments
+from .segments import OF_FACE, Segments
 from .windows import window_max, window_mean
 
 # The classes that are hair.
 OF_HAIR = ("hair", "beard")
-OF_FACE = ("skin", "beard", "eyes", "mouth")
 # Where its hair is, each exemplar says in so many cells a side.
 CELLS = 32
 # What counts for which fits: strokes of hair, the rest of the mask, and what is around it (so far, in cells).
@@ -65,7 +64,7 @@ def cells_of(share: np.ndarray) -> np.ndarray:
 
 def hair_of(segments: Segments) -> np.ndarray:
     """How likely each pixel is hair, n x n in 0..1."""
-    return sum(segments.share_of(name) for name in OF_HAIR)
+    return segments.share_of(*OF_HAIR)
 
 
 def likest(hair: np.ndarray, where: Wanted) -> list[tuple[int, bool]]:
@@ -94,7 +93,7 @@ def likest(hair: np.ndarray, where: Wanted) -> list[tuple[int, bool]]:
 
 def face_of(segments: Segments, n: int) -> np.ndarray:
     """How likely each pixel is the face itself, n x n."""
-    return sum(Segments(segments.at(n), segments.classes).share_of(name) for name in OF_FACE)
+    return segments.at(n).share_of(*OF_FACE)
 
 
 def contrast_of(picture: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -20,6 +20,7 @@ BACKGROUND = "background"
 CLASSES = (BACKGROUND, "skin", "hair", "clothes", "hat", "glasses", "beard", "eyes", "mouth")
 # Those that end where they end.
 APART = (BACKGROUND, "hair", "hat", "glasses", "beard", "mouth")
+OF_FACE = ("skin", "beard", "eyes", "mouth")
 # What is under the middles of strokes is meant if it is such a share of what most of it is: none of it below, all above.
 SOME = (0.3, 0.5)
 # Less likely to be background than the first number is none, more than the second may be, if its colours say so.
@@ -35,15 +36,14 @@ class Segments:
     of: np.ndarray
     classes: tuple[str, ...]
 
-    def at(self, n: int) -> np.ndarray:
+    def at(self, n: int) -> Segments:
         """The same for n x n pixels, or fewer if it has fewer."""
-        return pyramid.reduce(self.of, max(0, (len(self.of) // n).bit_length() - 1))
+        return Segments(pyramid.reduce(self.of, max(0, (len(self.of) // n).bit_length() - 1)), self.classes)
 
-    def share_of(self, name: str) -> np.ndarray:
-        """How likely each pixel is of that class, n x n; of one that it does not know, not at all."""
-        if name not in self.classes:
-            return np.zeros(self.of.shape[:2], np.float32)
-        return self.of[:, :, self.classes.index(name)]
+    def share_of(self, *names: str) -> np.ndarray:
+        """How likely each pixel is of one of those classes, n x n; of one that it does not know, not at all."""
+        return sum((self.of[:, :, self.classes.index(name)] for name in names if name in self.classes),
+                   start=np.zeros(self.of.shape[:2], np.float32))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def meant_of(segments: Segments, middles: np.ndarray, n: int, one: bool) -> Mean
     """`middles`: how much each pixel lies in the middle of strokes, m x m. `one`: only one class is meant. None: it is none
     of those that end where they end, or nothing is known of what is there."""
     m = len(middles)
-    under = np.tensordot(middles, segments.at(m), 2)
+    under = np.tensordot(middles, segments.at(m).of, 2)
     if under.sum() <= 0:
         return None
     under = under / under.sum()
@@ -78,4 +78,4 @@ def meant_of(segments: Segments, middles: np.ndarray, n: int, one: bool) -> Mean
     behind = bool((background & (under == best)).any())
     apart &= (under == best) if one or behind else ~background
     weights = np.where(apart, rises(under / best, SOME), 0)
-    return Meant(segments.at(n) @ weights.astype(np.float32), behind)
+    return Meant(segments.at(n).of @ weights.astype(np.float32), behind)

@@ -213,7 +213,7 @@ def test_a_bundle_tells_what_pixels_are_of(bundle, trained):
     found = encoded.segments.of
     assert found.shape == (SIZE, SIZE, len(CLASSES)) and np.abs(found.sum(2) - 1).max() < 1e-3
     assert (found.argmax(2) == truth(7)).mean() > 0.9
-    assert encoded.segments.at(32).shape == (32, 32, len(CLASSES))
+    assert encoded.segments.at(32).of.shape == (32, 32, len(CLASSES))
 
 
 def test_a_model_exported_anew_keeps_it(bundle, tmp_path):

@@ -80,7 +80,7 @@ def test_a_single_hair_before_the_wall_is_hair_in_part():
 
 @pytest.mark.parametrize("n", [16, 64, 128, 256])
 def test_shares_come_at_the_size_that_is_asked_for_or_their_own(n):
-    assert segments().at(n).shape[0] == min(n, SIZE)
+    assert segments().at(n).of.shape[0] == min(n, SIZE)
 
 
 def test_a_painted_wall_ends_at_what_is_before_it_with_no_rim():

@@ -1,0 +1,125 @@
+"""Strokes of light and shade over a face."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lapcvae import light, pyramid
+from lapcvae.encoding import EncodedPhoto
+from lapcvae.masks import Paint
+from lapcvae.segments import CLASSES, Segments
+
+SIZE, LEVEL = 128, 3
+
+
+def _ellipse(x: float, y: float, wide: float, high: float, n: int = SIZE) -> np.ndarray:
+    at = (np.arange(n) + 0.5) / n
+    return (((at[None, :] - x) / wide) ** 2 + ((at[:, None] - y) / high) ** 2 < 1).astype(np.float32)
+
+
+def _segments(**of: np.ndarray) -> Segments:
+    found = np.stack([of.get(name, np.zeros((SIZE, SIZE), np.float32)) for name in CLASSES], 2)
+    found[:, :, 0] += 1 - found.sum(2)
+    return Segments(found, CLASSES)
+
+
+FACE = _ellipse(0.5, 0.5, 0.25, 0.35)
+
+
+def _photo(segments: Segments | None) -> EncodedPhoto:
+    rng = np.random.default_rng(0)
+    picture = np.where(FACE[:, :, None] > 0, np.float32([0.7, 0.5, 0.4]), np.float32([0.3, 0.4, 0.5]))
+    picture = np.clip(picture + 0.03 * rng.standard_normal(picture.shape), 0, 1).astype(np.float32)
+    return EncodedPhoto(pyramid.gaussians(picture, LEVEL), [], lambda: segments)
+
+
+def _paint(photo: EncodedPhoto, where: np.ndarray, colour: tuple[float, ...], opacity: float) -> Paint:
+    cover = opacity * where.astype(np.float32)
+    fine = cover[:, :, None] * (np.float32(colour) - pyramid.enlarge(photo.b[LEVEL], LEVEL))
+    return Paint(LEVEL, pyramid.reduce(fine, LEVEL), np.zeros((SIZE >> LEVEL,) * 2, np.float32), cover, cover, fine)
+
+
+@pytest.fixture(name="photo")
+def _of_a_face() -> EncodedPhoto:
+    return _photo(_segments(skin=FACE))
+
+
+def _shade(photo: EncodedPhoto) -> Paint:
+    return _paint(photo, _ellipse(0.64, 0.5, 0.07, 0.25), (0, 0, 0), 0.5)
+
+
+def test_a_dark_stroke_on_one_cheek_is_shade_on_that_side_of_the_head(photo):
+    found = light.light_of(photo, _shade(photo), lambda: photo.segments)
+    row = np.log(found.picture(0)[64] / photo.b[0][64]).mean(1)
+    face = FACE[64] > 0
+    assert row[face][-5:].mean() < row[face][30:40].mean() < row[face][:5].mean() + 0.02 and row[face][-5:].mean() < -0.2
+    assert row[face][:20].max() < 0.02
+    # No edge where the stroke has one, and nothing for the background.
+    smooth = pyramid.reduce(found.brighter, 2)[16, :, 0]
+    assert np.abs(np.diff(smooth, 2)).max() < 0.1 * np.ptp(smooth)
+    background = FACE == 0
+    background[1:-1, 1:-1] &= (FACE[:-2, 1:-1] + FACE[2:, 1:-1] + FACE[1:-1, :-2] + FACE[1:-1, 2:]) == 0
+    assert np.abs(found.picture(0) - photo.b[0])[_ellipse(0.5, 0.5, 0.35, 0.45) == 0].max() < 1e-6
+
+
+def test_light_keeps_the_hue_and_does_not_burn_out(photo):
+    bright = _paint(photo, _ellipse(0.36, 0.5, 0.07, 0.25), (1, 1, 0.9), 0.4)
+    found = light.light_of(photo, bright, lambda: photo.segments).picture(0)
+    there = _ellipse(0.36, 0.5, 0.05, 0.2) > 0
+    assert found[there].mean() > photo.b[0][there].mean() + 0.03
+    assert found.max() < 1
+    order = np.argsort(found[there].mean(0))
+    assert (order == np.argsort(photo.b[0][there].mean(0))).all()
+
+
+def test_variants_differ_in_strength(photo):
+    found = light.light_of(photo, _shade(photo), lambda: photo.segments)
+    means = [found.picture(i)[FACE > 0].mean() for i in range(len(light.STRENGTHS))]
+    assert len({round(float(v), 4) for v in means}) == len(means)
+    assert (np.argsort(means) == np.argsort(light.STRENGTHS)[::-1]).all()
+    assert (found.picture(len(means)) == found.picture(0)).all()
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "no segmenter",
+        "beside the face",
+        "all of it",
+        "another hue",
+        "a beard",
+        "glasses go",
+        "over the photo",
+        "rubbed out",
+        "spots",
+    ],
+)
+def test_other_strokes_are_no_light(photo, why):
+    paint, then = _shade(photo), photo.segments
+    if why == "no segmenter":
+        photo = dataclasses.replace(photo, segment=lambda: None)
+    elif why == "beside the face":
+        paint = _paint(photo, _ellipse(0.9, 0.5, 0.08, 0.3), (0, 0, 0), 0.5)
+    elif why == "all of it":
+        paint = _paint(photo, FACE, (0, 0, 0), 0.3)
+    elif why == "another hue":
+        paint = _paint(photo, _ellipse(0.64, 0.5, 0.07, 0.25), (0.9, 0.1, 0.1), 0.5)
+    elif why == "a beard":
+        beard = paint.cover > 0
+        then = _segments(beard=beard.astype(np.float32), skin=FACE * ~beard)
+    elif why == "glasses go":
+        glasses = (paint.cover > 0) * FACE
+        photo = _photo(_segments(glasses=0.3 * glasses, skin=FACE - 0.3 * glasses))
+    elif why == "over the photo":
+        paint = dataclasses.replace(paint, on_photo=True)
+    elif why == "rubbed out":
+        paint = dataclasses.replace(paint, erased=np.full_like(paint.erased, 0.5))
+    else:
+        # Dark ones and bright ones side by side: what comes nearest is nothing.
+        fine, rows = paint.fine.copy(), (np.arange(SIZE) // 8) % 2 == 0
+        fine[rows] *= -0.7
+        paint = dataclasses.replace(paint, fine=fine)
+    assert light.light_of(photo, paint, lambda: then) is None
