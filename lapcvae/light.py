@@ -45,7 +45,7 @@ WIDE, TALL, FAR = 1.15, 1.4, 1.0
 # A pixel is less likely to be of the person than the first number: it is none of it; more than the second: it is.
 SURE = (0.4, 0.75)
 # How strong light is, by variant, against what a function so smooth keeps of the strokes.
-STRENGTHS = (1.4, 1.0, 1.8, 1.2, 0.8, 1.6, 1.1, 2.0)
+STRENGTHS = (1.2, 0.9, 1.6, 1.0, 0.7, 1.4, 1.1, 1.8)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments])
     missed = (under[:, :, None] * np.square(mean - found.mean(2, keepdims=True))).sum()
     if missed > UNLIKE * (under[:, :, None] * mean**2).sum():
         return None
-    person = rises(1 - segments.at(n).share_of(BACKGROUND), SURE)
+    person = rises(1 - segments.share_of(BACKGROUND), SURE)
     person = sharpened(person, b[0], np.ones(b[0].shape[:2], bool))
     return Light(b[0], pyramid.enlarge(found.astype(np.float32), level), person.astype(np.float32))
 
