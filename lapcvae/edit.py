@@ -40,6 +40,7 @@ from .extent import (
     with_remains,
     with_surroundings,
 )  # fmt: skip
+from .glasses import Glasses, glasses_of
 from .light import Light, light_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
@@ -132,8 +133,8 @@ class Plan:
     readings: Readings | None = None
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
-    # The light that was painted, if it is that; nothing else changes then.
-    light: Light | None = None
+    # What was painted, if it is known in full; nothing is drawn then.
+    made: Light | Glasses | None = None
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
@@ -161,14 +162,18 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         )
     few = len(encoded.b[paint.level]) <= FEW_CELLS
     share = min(1, realism / LATENTS_ALONE) if few and not paint.empty else 0
+    painted = partial(segmented, engine, encoded.b, paint.fine)
+    known = partial(_of_shape, engine, encoded, paint, realism=realism, temperature=temperature, grow=grow, seed=seed)
+    glasses = glasses_of(encoded, paint, painted) if realism >= INTERPRETED and not structure else None
+    if glasses:
+        return known(glasses)
     make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
     if not share:
         return make(paint, make_masks(engine, paint, grow, structure))
-    painted = partial(segmented, engine, encoded.b, paint.fine)
     if structure:
         light = light_of(encoded, paint, painted) if structure >= MATERIAL else None
-        if light is not None:
-            return _in_light(engine, encoded, paint, light, realism=realism, temperature=temperature, grow=grow, seed=seed)
+        if light:
+            return known(light)
         told = what_is_recoloured(encoded, paint, grow, share * min(1, structure / MATERIAL))
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
@@ -187,17 +192,16 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
 
 
-def _in_light(engine: Engine, encoded: EncodedPhoto, paint: Paint, light: Light, *, realism: float, temperature: float,
-              grow: float, seed: int) -> Plan:  # fmt: skip
-    """The photo in another light, and nothing else: of it nothing is drawn."""
-    j, person = paint.level, light.person
-    fine = light.picture(0) - encoded.b[0]
-    lit = replace(paint, cover=person, opaque=np.zeros_like(person), fine=fine, change=pyramid.reduce(fine, j))
-    painted_j = (encoded.b[j] + lit.change).astype(np.float32)
+def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Light | Glasses, *, realism: float,
+              temperature: float, grow: float, seed: int) -> Plan:  # fmt: skip
+    """What strokes mean is known in full, so that nothing has to be drawn."""
+    j, fine = paint.level, made.picture(0) - encoded.b[0]
+    whole = replace(paint, cover=made.where, opaque=1 - made.stays, fine=fine, change=pyramid.reduce(fine, j))
+    painted_j = (encoded.b[j] + whole.change).astype(np.float32)
     wanted = Wanted(j, painted_j, _statistics(engine, j, painted_j))
-    plan = Plan(engine, encoded, lit, make_masks(engine, lit, grow, 1), painted_j, realism, temperature, seed)
-    nothing = np.zeros((*person.shape, 1), np.float32)
-    return replace(plan, light=light, kept=1 - nothing[:, :, 0], anew=nothing, readings=Readings(lambda: wanted, [()]))
+    plan = Plan(engine, encoded, whole, make_masks(engine, whole, grow, 1), painted_j, realism, temperature, seed)
+    anew = (1 - made.stays)[:, :, None]
+    return replace(plan, made=made, kept=made.stays, anew=anew, readings=Readings(lambda: wanted, [()]))
 
 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
@@ -366,8 +370,8 @@ def variant(plan: Plan, index: int) -> np.ndarray:
     plan, turn = plan.of(index)
     if plan.paint.empty:
         return plan.encoded.b[0]
-    if plan.light is not None:
-        return plan.encoded.b[0] + plan.masks.weight[0] * (plan.light.picture(turn) - plan.encoded.b[0])
+    if plan.made is not None:
+        return plan.encoded.b[0] + plan.masks.weight[0] * (plan.made.picture(turn) - plan.encoded.b[0])
     if plan.kept is not None and plan.kept.min() == 1:
         # Nothing is left to draw.
         return plan.encoded.b[0] + plan.masks.weight[0] * (plan.recoloured[0] - plan.encoded.b[0])

@@ -51,15 +51,20 @@ STRENGTHS = (1.2, 0.9, 1.6, 1.0, 0.7, 1.4, 1.1, 1.8)
 @dataclass(frozen=True)
 class Light:
     """What strokes say of it: how much `brighter` each pixel of the `photo` (S x S x 3) gets, the logarithm of a factor,
-    S x S x 3, and how much of that is for each, as far as it is of the `person`, S x S in 0..1."""
+    S x S x 3, and how much of that is for each, as far as it is of the person, S x S in 0..1."""
 
     photo: np.ndarray
     brighter: np.ndarray
-    person: np.ndarray
+    where: np.ndarray
+
+    @property
+    def stays(self) -> np.ndarray:
+        """How much of the photo's own detail does, S x S."""
+        return np.ones_like(self.where)
 
     def picture(self, index: int) -> np.ndarray:
         """The photo in it, for a variant, S x S x 3 in [0, 1]."""
-        change = STRENGTHS[index % len(STRENGTHS)] * self.brighter * self.person[:, :, None]
+        change = STRENGTHS[index % len(STRENGTHS)] * self.brighter * self.where[:, :, None]
         factor, lifted = np.exp(np.clip(change, -MOST, MOST)), self.photo + LEAST
         # What gets brighter does not burn out: odds change by the factor.
         lifted = lifted * factor / (1 + np.maximum(factor - 1, 0) * self.photo)
