@@ -40,6 +40,7 @@ from .extent import (
     with_remains,
     with_surroundings,
 )  # fmt: skip
+from .frames import frame_of
 from .glasses import Glasses, glasses_of
 from .light import Light, light_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
@@ -165,6 +166,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     painted = partial(segmented, engine, encoded.b, paint.fine)
     known = partial(_of_shape, engine, encoded, paint, realism=realism, temperature=temperature, grow=grow, seed=seed)
     glasses = glasses_of(encoded, paint, painted) if realism >= INTERPRETED and not structure else None
+    glasses = glasses or (frame_of(encoded, paint, painted) if realism >= INTERPRETED and not structure else None)
     if glasses:
         return known(glasses)
     make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
