@@ -120,15 +120,15 @@ class Canvas:
             other *= self.warp.linear_planes(gone)
             out += other
         if kept is not None:
-            self._recolour(out, picture, kept[:, :, None])
+            self._recolour(out, picture, kept[:, :, None], plan.paint.opaque)
         if self.dtype.kind == "u":
             np.clip(np.rint(out, out=out), 0, self.scale, out=out)
         return np.stack([*out.astype(self.dtype), *self.alpha.transpose(2, 0, 1)], axis=2)
 
-    def _recolour(self, out: np.ndarray, picture: np.ndarray, kept: np.ndarray) -> None:
+    def _recolour(self, out: np.ndarray, picture: np.ndarray, kept: np.ndarray, opaque: np.ndarray) -> None:
         """What stays of the photo's detail goes with the new colours."""
         then = self.plan.encoded.b[0]
-        own, common = colours_of_detail(picture, then, self.plan.paint.opaque)
+        own, common = colours_of_detail(picture, then, opaque)
         steeper = self.slope(picture.mean(2, keepdims=True)) / self.slope(then.mean(2, keepdims=True))
         if len(self.detail) != common.shape[2]:
             own, common = (v.mean(2, keepdims=True) for v in (own, common))

@@ -40,7 +40,7 @@ from .extent import (
     with_remains,
     with_surroundings,
 )  # fmt: skip
-from .frames import frame_of
+from .frames import Gone, frame_of
 from .glasses import Glasses, glasses_of
 from .light import Light, light_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
@@ -135,7 +135,7 @@ class Plan:
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
     # What was painted, if it is known in full; nothing is drawn then.
-    made: Light | Glasses | None = None
+    made: Light | Glasses | Gone | None = None
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
@@ -161,25 +161,47 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         raise LapcvaeError(
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
-    few = len(encoded.b[paint.level]) <= FEW_CELLS
-    share = min(1, realism / LATENTS_ALONE) if few and not paint.empty else 0
-    painted = partial(segmented, engine, encoded.b, paint.fine)
-    known = partial(_of_shape, engine, encoded, paint, realism=realism, temperature=temperature, grow=grow, seed=seed)
-    glasses = glasses_of(encoded, paint, painted) if realism >= INTERPRETED and not structure else None
-    glasses = glasses or (frame_of(encoded, paint, painted) if realism >= INTERPRETED and not structure else None)
-    if glasses:
-        return known(glasses)
+    known = _known(engine, encoded, paint, realism, structure)
+    of_shape = None
+    if known:
+        of_shape = _of_shape(engine, encoded, paint, known, realism=realism, temperature=temperature, grow=grow, seed=seed)
+        if known.sure:
+            return of_shape
     make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
+    plan = _read_plan(engine, encoded, paint, make, realism, grow, structure)
+    return replace(plan, narrow=of_shape) if of_shape else plan
+
+
+def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float,
+           structure: float) -> Light | Glasses | Gone | None:  # fmt: skip
+    """What strokes are of, if that is something whose looks are known."""
+    painted = partial(segmented, engine, encoded.b, paint.fine)
+    if structure:
+        counts = _counts(encoded, paint, realism) == 1 and structure >= MATERIAL
+        return light_of(encoded, paint, painted) if counts else None
+    if realism < INTERPRETED:
+        return None
+    return glasses_of(encoded, paint, painted) or frame_of(encoded, paint, painted)
+
+
+def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:
+    """How far it counts, in 0..1, what paint is meant for."""
+    few = len(encoded.b[paint.level]) <= FEW_CELLS
+    return min(1, realism / LATENTS_ALONE) if few and not paint.empty else 0
+
+
+def _read_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, make: Callable[..., Plan], realism: float, grow: float,
+               structure: float) -> Plan:  # fmt: skip
+    """For what has to be read and drawn. `make`: _make_plan, but for the paint and its masks."""
+    share = _counts(encoded, paint, realism)
     if not share:
         return make(paint, make_masks(engine, paint, grow, structure))
     if structure:
-        light = light_of(encoded, paint, painted) if structure >= MATERIAL else None
-        if light:
-            return known(light)
         told = what_is_recoloured(encoded, paint, grow, share * min(1, structure / MATERIAL))
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
     looked_for = realism >= INTERPRETED and not paint.on_photo
+    painted = partial(segmented, engine, encoded.b, paint.fine)
     thing = what_goes(encoded, paint, grow, painted) if looked_for else None
     if thing is None:
         return make(paint, make_masks(engine, paint, grow))
@@ -194,7 +216,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
 
 
-def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Light | Glasses, *, realism: float,
+def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Light | Glasses | Gone, *, realism: float,
               temperature: float, grow: float, seed: int) -> Plan:  # fmt: skip
     """What strokes mean is known in full, so that nothing has to be drawn."""
     j, fine = paint.level, made.picture(0) - encoded.b[0]

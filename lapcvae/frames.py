@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,9 @@ class Gone:
     filled: np.ndarray
     share: np.ndarray
     where: np.ndarray
+
+    # Whether nothing else can be meant.
+    sure: ClassVar[bool] = False
 
     @property
     def stays(self) -> np.ndarray:
@@ -81,10 +84,17 @@ def frame_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments])
     share = alike * rises(stands_out, APART) * near * window_max(likely, 1)
     edge = max(1, round(EDGE * size))
     share = window_mean(window_max(share, edge), 1).astype(np.float32)
+    # What is thicker than a frame has no two sides that say what is behind it: there strokes do.
+    thick = radius + edge
+    thick = window_max(-window_max(-share, thick), thick)
+    share, painted_over = np.maximum(share - thick, 0), np.minimum(thick, paint.amount)
     if share.max() < 0.5:
         return None
-    hole = np.minimum(2 * window_max(share, 1), 1)
-    return Gone(photo.b[0], continued(photo.b[0], hole), share, (window_max(share, 2) > 0).astype(np.float32))
+    filled = continued(photo.b[0], np.minimum(2 * window_max(np.maximum(share, thick), 1), 1))
+    strokes = np.clip(photo.b[0] + paint.fine, 0, 1)
+    whole = np.maximum(share, painted_over)
+    filled = filled + (painted_over / np.maximum(whole, 1e-3))[:, :, None] * (strokes - filled)
+    return Gone(photo.b[0], filled, whole, (window_max(whole, 2) > 0).astype(np.float32))
 
 
 def continued(picture: np.ndarray, hole: np.ndarray, sweeps: int = 30) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -77,6 +77,9 @@ class Glasses:
     width: float
     skin: np.ndarray
     where: np.ndarray
+
+    # Whether nothing else can be meant.
+    sure: ClassVar[bool] = True
 
     @property
     def stays(self) -> np.ndarray:

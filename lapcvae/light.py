@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Light:
     photo: np.ndarray
     brighter: np.ndarray
     where: np.ndarray
+
+    # Whether nothing else can be meant.
+    sure: ClassVar[bool] = True
 
     @property
     def stays(self) -> np.ndarray:
