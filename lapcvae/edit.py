@@ -43,6 +43,7 @@ from .extent import (
 from .frames import Gone, frame_of
 from .glasses import Glasses, glasses_of
 from .light import Light, light_of
+from .locks import Locks, locks_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
 from .reading import Painting, Reader, Way
@@ -66,6 +67,10 @@ GOLDEN = 0.618034
 MATERIAL = 0.5
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
+
+
+# What strokes may be of whose looks are known.
+Known = Light | Glasses | Gone | Locks
 
 
 def _part(latents: np.ndarray, window: tuple[slice, slice], size: int) -> np.ndarray:
@@ -135,7 +140,7 @@ class Plan:
     # How level j is drawn once more; None where the painting counts as it is.
     redraw: Redraw | None = None
     # What was painted, if it is known in full; nothing is drawn then.
-    made: Light | Glasses | Gone | None = None
+    made: Known | None = None
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
@@ -161,7 +166,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         raise LapcvaeError(
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
-    known = _known(engine, encoded, paint, realism, structure)
+    known = _known(engine, encoded, paint, realism, structure, seed)
     of_shape = None
     if known:
         of_shape = _of_shape(engine, encoded, paint, known, realism=realism, temperature=temperature, grow=grow, seed=seed)
@@ -172,8 +177,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     return replace(plan, narrow=of_shape) if of_shape else plan
 
 
-def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float,
-           structure: float) -> Light | Glasses | Gone | None:  # fmt: skip
+def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float, structure: float, seed: int) -> Known | None:
     """What strokes are of, if that is something whose looks are known."""
     painted = partial(segmented, engine, encoded.b, paint.fine)
     if structure:
@@ -181,7 +185,7 @@ def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float,
         return light_of(encoded, paint, painted) if counts else None
     if realism < INTERPRETED:
         return None
-    return glasses_of(encoded, paint, painted) or frame_of(encoded, paint, painted)
+    return glasses_of(encoded, paint, painted) or frame_of(encoded, paint, painted) or locks_of(encoded, paint, painted, seed)
 
 
 def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:
@@ -216,7 +220,7 @@ def _read_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, make: Callab
     return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
 
 
-def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Light | Glasses | Gone, *, realism: float,
+def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Known, *, realism: float,
               temperature: float, grow: float, seed: int) -> Plan:  # fmt: skip
     """What strokes mean is known in full, so that nothing has to be drawn."""
     j, fine = paint.level, made.picture(0) - encoded.b[0]
