@@ -166,6 +166,8 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         raise LapcvaeError(
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
+    if structure >= MATERIAL and realism >= INTERPRETED and encoded.segments:
+        paint = recolour.softened(encoded.segments, paint)
     known = _known(engine, encoded, paint, realism, structure, seed)
     of_shape = None
     if known:
@@ -185,7 +187,8 @@ def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float, 
         return light_of(encoded, paint, painted) if counts else None
     if realism < INTERPRETED:
         return None
-    return glasses_of(encoded, paint, painted) or frame_of(encoded, paint, painted) or locks_of(encoded, paint, painted, seed)
+    found = glasses_of(encoded, paint, painted) or frame_of(encoded, paint, painted)
+    return found or locks_of(encoded, paint, painted, seed)
 
 
 def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:

@@ -8,10 +8,15 @@ those cells is its structure, and stays, with the contrast that goes with the ne
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from . import pyramid
-from .windows import window_mean
+from .masks import Paint
+from .ramps import rises
+from .segments import Segments
+from .windows import window_max, window_mean
 
 # Cells to look at on each side, how fast distance tells (in cells), and how different colours may be (full scale 1).
 REACH, NEAR, ALIKE = 2, 0.8, 0.05
@@ -20,10 +25,35 @@ REACH, NEAR, ALIKE = 2, 0.8, 0.05
 THIN, PART, LEAST_COUNT = 0.02, 0.15, 0.1
 # How quickly a cell whose pixels are not like it stops being plain.
 PLAIN = 3
+# Colour that is put on skin: changes up to the first number (full scale 1) are a tint, from the second on they are not; it is
+# spread over so much of the side, and made stronger, as that makes it weaker; less than the last number is none.
+SKIN, TINT, BLUSH, STRONGER, LEAST_TINT = "skin", (0.18, 0.28), 0.03, 1.4, 0.002
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
 LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
 # A change of hue (a colour over its brightness) from which on the old hue is gone where paint covers it, and limits for one.
 RECOLOURED, TINTS = 0.12, (0.2, 2.5)
+
+
+def softened(segments: Segments, paint: Paint) -> Paint:
+    """Paint whose tints of the skin have no outline: who puts colour on a cheek means no stripe."""
+    size = len(paint.cover)
+    skin = segments.share_of(SKIN)
+    skin = np.clip(pyramid.enlarge(skin[:, :, None], (size // len(skin)).bit_length() - 1)[:, :, 0], 0, 1)
+    # Thin strokes and strong ones, and their edges, are meant as they are.
+    radius = max(1, round(BLUSH * size))
+    strength = window_max(np.abs(paint.fine).max(2), radius)
+    wide = window_max((paint.inside > radius / 2).astype(np.float32), 2 * radius)
+    share = (skin * wide * (1 - rises(strength, TINT)))[:, :, None]
+    if not (share * paint.fine).any():
+        return paint
+    tint = share * paint.fine
+    spread = np.stack([window_mean(window_mean(tint[:, :, c], radius), radius) for c in range(3)], 2)
+    spread = STRONGER * spread * skin[:, :, None]
+    fine = (paint.fine - tint + spread).astype(np.float32)
+    cover = np.maximum(paint.cover, (np.abs(spread).max(2) > LEAST_TINT).astype(np.float32))
+    fine *= (cover > 0)[:, :, None]
+    opaque = np.where(paint.cover > 0, paint.opaque, 0)
+    return replace(paint, fine=fine, cover=cover, opaque=opaque, change=pyramid.reduce(fine, paint.level))
 
 
 def contrast(now: np.ndarray, then: np.ndarray) -> np.ndarray:
