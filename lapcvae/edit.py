@@ -28,6 +28,7 @@ from functools import partial
 import numpy as np
 
 from . import noise, pyramid, recolour
+from .behind import Behind, behind
 from .encoding import EncodedPhoto, segmented
 from .engine import Engine, Posterior
 from .extent import (
@@ -141,6 +142,8 @@ class Plan:
     redraw: Redraw | None = None
     # What was painted, if it is known in full; nothing is drawn then.
     made: Known | None = None
+    # What is behind, where that comes to be seen.
+    behind: Behind | None = None
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
@@ -210,17 +213,18 @@ def _read_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, make: Callab
     looked_for = realism >= INTERPRETED and not paint.on_photo
     painted = partial(segmented, engine, encoded.b, paint.fine)
     thing = what_goes(encoded, paint, grow, painted) if looked_for else None
+    wall = behind(encoded, paint, painted) if looked_for and not (thing and thing.behind) else None
     if thing is None:
-        return make(paint, make_masks(engine, paint, grow))
+        return replace(make(paint, make_masks(engine, paint, grow)), behind=wall)
     rim, whole = with_surroundings(thing, paint), with_remains(paint, encoded.b, thing, grow)
     # Around what is large, what strokes left of it is of what they are; close to a thing it may be anything.
     drawn = whole.cover if thing.behind else np.maximum(paint.cover, is_large(paint) * whole.cover)
     kept, masks = kept_to(whole, rim), make_masks(engine, whole, grow, told=rim)
     if thing.behind:
         # What is before it is not meant, however much of it strokes ran over.
-        return replace(make(kept, masks, drawn=drawn, behind=True), within=True)
-    narrow = replace(make(kept, masks, drawn=drawn, turn=(0, 2)), within=True)
-    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow)
+        return replace(make(kept, masks, drawn=drawn, of_wall=True), within=True)
+    narrow = replace(make(kept, masks, drawn=drawn, turn=(0, 2)), within=True, behind=wall)
+    return replace(make(whole, make_masks(engine, whole, grow), drawn=drawn, turn=(1, 2)), narrow=narrow, behind=wall)
 
 
 def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Known, *, realism: float,
@@ -238,10 +242,10 @@ def _of_shape(engine: Engine, encoded: EncodedPhoto, paint: Paint, made: Known, 
 def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks, *, realism: float, temperature: float,
                seed: int, structure: float, told: WhatIsMeant | None = None,
                drawn: np.ndarray | None = None, turn: tuple[int, int] = (0, 1),
-               behind: bool = False) -> Plan:  # fmt: skip
+               of_wall: bool = False) -> Plan:  # fmt: skip
     """`told`: what of the photo gets other colours, and stays what it is otherwise. `drawn`: what was painted by hand,
     S x S, if something is to go and hardly any of the paint is to be met exactly. `turn`: which of how many plans.
-    `behind`: paint is of a wall, and nothing else."""
+    `of_wall`: paint is of a wall, and nothing else."""
     b_j = encoded.b[paint.level]
     painted_j = fill_erased(np.clip(b_j + paint.change, 0, 1).astype(np.float32), paint.erased)
     free = drawn is not None
@@ -267,7 +271,7 @@ def _make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, masks: Masks
     if plan.interpreted:
         if not structure:
             by_hand = drawn if free else paint.cover
-            told_of = a_wall(encoded, paint, by_hand) if behind else None
+            told_of = a_wall(encoded, paint, by_hand) if of_wall else None
             plan = replace(plan, strokes=told_of or what_strokes_are(encoded, paint, by_hand, is_large(paint), free))
         painting = Painting(encoded, paint, masks, painted_j, realism, plan.strokes, free)
         # Of the photo's own structure there is one.
@@ -421,6 +425,8 @@ def variant(plan: Plan, index: int) -> np.ndarray:
         x = _agree(plan, _with_structure(plan, k, x), wanted_j)
         if k:
             statistics = _statistics_of(plan, k, x, u)
+    if plan.behind:
+        x = plan.behind.on(x, segmented(plan.engine, plan.encoded.b, x - plan.encoded.b[0]))
     if plan.within:
         x = plan.encoded.b[0] + plan.masks.m[:, :, None] * (x - plan.encoded.b[0])
     return x
