@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import pyramid
-from .frames import continued
 from .masks import Paint
 from .meant import sharpened
 from .ramps import rises
@@ -63,3 +62,22 @@ def behind(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments]) -
         return None
     apart = np.abs(b_0 + paint.fine - wall).max(2)[strokes]
     return Behind(wall) if np.median(apart) < ALIKE else None
+
+
+def continued(picture: np.ndarray, hole: np.ndarray, sweeps: int = 30) -> np.ndarray:
+    """`picture` (n x n x 3) with the smooth continuation of what is around where there is a `hole` (n x n in 0..1)."""
+    known = (1 - hole)[:, :, None].astype(np.float32)
+    filled = picture * known
+    if len(picture) > 4 and len(picture) % 2 == 0:
+        weight = pyramid.block_mean(known[:, :, 0], 2)[:, :, None]
+        mean = np.stack([pyramid.block_mean(filled[:, :, c], 2) for c in range(3)], 2) / np.maximum(weight, 1e-6)
+        coarse = continued(mean, 1 - np.minimum(weight[:, :, 0] * 2, 1), sweeps)
+        guess = pyramid.u(coarse)
+    else:
+        guess = np.broadcast_to(filled.sum((0, 1)) / max(float(known.sum()), 1e-6), picture.shape)
+    now = filled + (1 - known) * guess
+    for _ in range(sweeps):
+        around = np.pad(now, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
+        now = filled + (1 - known) * mean
+    return now.astype(np.float32)

@@ -41,10 +41,7 @@ from .extent import (
     with_remains,
     with_surroundings,
 )  # fmt: skip
-from .frames import Gone, frame_of
-from .glasses import Glasses, glasses_of
-from .light import Light, light_of
-from .locks import Locks, locks_of
+from .known import Known, known_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
 from .reading import Painting, Reader, Way
@@ -68,10 +65,6 @@ GOLDEN = 0.618034
 MATERIAL = 0.5
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
-
-
-# What strokes may be of whose looks are known.
-Known = Light | Glasses | Gone | Locks
 
 
 def _part(latents: np.ndarray, window: tuple[slice, slice], size: int) -> np.ndarray:
@@ -183,15 +176,11 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
 
 
 def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float, structure: float, seed: int) -> Known | None:
-    """What strokes are of, if that is something whose looks are known."""
-    painted = partial(segmented, engine, encoded.b, paint.fine)
+    """What strokes are of, if that is something whose looks are known, and counts."""
     if structure:
-        counts = _counts(encoded, paint, realism) == 1 and structure >= MATERIAL
-        return light_of(encoded, paint, painted) if counts else None
-    if realism < INTERPRETED:
-        return None
-    found = glasses_of(encoded, paint, painted) or frame_of(encoded, paint, painted)
-    return found or locks_of(encoded, paint, painted, seed)
+        counts = structure >= MATERIAL and _counts(encoded, paint, realism) == 1
+        return known_of(engine, encoded, paint, True, seed) if counts else None
+    return known_of(engine, encoded, paint, False, seed) if realism >= INTERPRETED else None
 
 
 def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:

@@ -25,8 +25,8 @@ REACH, NEAR, ALIKE = 2, 0.8, 0.05
 THIN, PART, LEAST_COUNT = 0.02, 0.15, 0.1
 # How quickly a cell whose pixels are not like it stops being plain.
 PLAIN = 3
-# Colour that is put on skin: changes up to the first number (full scale 1) are a tint, from the second on they are not; it is
-# spread over so much of the side, and made stronger, as that makes it weaker; less than the last number is none.
+# Colour that is put on skin: changes up to the first number (full scale 1) are a tint, from the second on they are not; it
+# is spread over so much of the side, and made stronger, as that makes it weaker; less than the last number is none.
 SKIN, TINT, BLUSH, STRONGER, LEAST_TINT = "skin", (0.18, 0.28), 0.03, 1.4, 0.002
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
 LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
@@ -37,8 +37,7 @@ RECOLOURED, TINTS = 0.12, (0.2, 2.5)
 def softened(segments: Segments, paint: Paint) -> Paint:
     """Paint whose tints of the skin have no outline: who puts colour on a cheek means no stripe."""
     size = len(paint.cover)
-    skin = segments.share_of(SKIN)
-    skin = np.clip(pyramid.enlarge(skin[:, :, None], (size // len(skin)).bit_length() - 1)[:, :, 0], 0, 1)
+    skin = segments.share_at(size, SKIN)
     # Thin strokes and strong ones, and their edges, are meant as they are.
     radius = max(1, round(BLUSH * size))
     strength = window_max(np.abs(paint.fine).max(2), radius)

@@ -45,6 +45,11 @@ class Segments:
         return sum((self.of[:, :, self.classes.index(name)] for name in names if name in self.classes),
                    start=np.zeros(self.of.shape[:2], np.float32))  # fmt: skip
 
+    def share_at(self, size: int, *names: str) -> np.ndarray:
+        """The same, of each of `size` x `size` pixels."""
+        share, up = self.at(size).share_of(*names), size // min(size, len(self.of))
+        return np.clip(pyramid.enlarge(share[:, :, None], up.bit_length() - 1)[:, :, 0], 0, 1)
+
 
 @dataclass(frozen=True)
 class Meant:

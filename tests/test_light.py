@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lapcvae import light, pyramid
+from lapcvae import pyramid
 from lapcvae.encoding import EncodedPhoto
+from lapcvae.known import light
 from lapcvae.masks import Paint
 from lapcvae.segments import CLASSES, Segments
 
@@ -52,7 +53,7 @@ def _shade(photo: EncodedPhoto) -> Paint:
 
 
 def test_a_dark_stroke_on_one_cheek_is_shade_on_that_side_of_the_head(photo):
-    found = light.light_of(photo, _shade(photo), lambda: photo.segments)
+    found = light.light_of(photo, _shade(photo), lambda: photo.segments, 0)
     row = np.log(found.picture(0)[64] / photo.b[0][64]).mean(1)
     face = FACE[64] > 0
     assert row[face][-5:].mean() < row[face][30:40].mean() < row[face][:5].mean() + 0.02 and row[face][-5:].mean() < -0.2
@@ -67,7 +68,7 @@ def test_a_dark_stroke_on_one_cheek_is_shade_on_that_side_of_the_head(photo):
 
 def test_light_keeps_the_hue_and_does_not_burn_out(photo):
     bright = _paint(photo, _ellipse(0.36, 0.5, 0.07, 0.25), (1, 1, 0.9), 0.4)
-    found = light.light_of(photo, bright, lambda: photo.segments).picture(0)
+    found = light.light_of(photo, bright, lambda: photo.segments, 0).picture(0)
     there = _ellipse(0.36, 0.5, 0.05, 0.2) > 0
     assert found[there].mean() > photo.b[0][there].mean() + 0.03
     assert found.max() < 1
@@ -76,7 +77,7 @@ def test_light_keeps_the_hue_and_does_not_burn_out(photo):
 
 
 def test_variants_differ_in_strength(photo):
-    found = light.light_of(photo, _shade(photo), lambda: photo.segments)
+    found = light.light_of(photo, _shade(photo), lambda: photo.segments, 0)
     means = [found.picture(i)[FACE > 0].mean() for i in range(len(light.STRENGTHS))]
     assert len({round(float(v), 4) for v in means}) == len(means)
     assert (np.argsort(means) == np.argsort(light.STRENGTHS)[::-1]).all()
@@ -122,4 +123,4 @@ def test_other_strokes_are_no_light(photo, why):
         fine, rows = paint.fine.copy(), (np.arange(SIZE) // 8) % 2 == 0
         fine[rows] *= -0.7
         paint = dataclasses.replace(paint, fine=fine)
-    assert light.light_of(photo, paint, lambda: then) is None
+    assert light.light_of(photo, paint, lambda: then, 0) is None

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from . import pyramid
-from .masks import Paint
-from .meant import sharpened
-from .ramps import rises
-from .segments import BACKGROUND, OF_FACE, Segments
+from .. import pyramid
+from ..masks import Paint
+from ..meant import sharpened
+from ..ramps import rises
+from ..segments import BACKGROUND, OF_FACE, Segments
 
 if TYPE_CHECKING:
-    from .encoding import EncodedPhoto
+    from ..encoding import EncodedPhoto
 
 # Light is sought in so many pixels a side.
 CELLS = 64
@@ -53,12 +53,13 @@ class Light:
     """What strokes say of it: how much `brighter` each pixel of the `photo` (S x S x 3) gets, the logarithm of a factor,
     S x S x 3, and how much of that is for each, as far as it is of the person, S x S in 0..1."""
 
+    # Whether nothing else can be meant.
+    sure: ClassVar[bool] = True
+
     photo: np.ndarray
     brighter: np.ndarray
     where: np.ndarray
-
-    # Whether nothing else can be meant.
-    sure: ClassVar[bool] = True
+    seed: int
 
     @property
     def stays(self) -> np.ndarray:
@@ -67,14 +68,14 @@ class Light:
 
     def picture(self, index: int) -> np.ndarray:
         """The photo in it, for a variant, S x S x 3 in [0, 1]."""
-        change = STRENGTHS[index % len(STRENGTHS)] * self.brighter * self.where[:, :, None]
+        change = STRENGTHS[(self.seed + index) % len(STRENGTHS)] * self.brighter * self.where[:, :, None]
         factor, lifted = np.exp(np.clip(change, -MOST, MOST)), self.photo + LEAST
         # What gets brighter does not burn out: odds change by the factor.
         lifted = lifted * factor / (1 + np.maximum(factor - 1, 0) * self.photo)
         return np.clip(lifted - LEAST, 0, 1).astype(np.float32)
 
 
-def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments]) -> Light | None:
+def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], seed: int) -> Light | None:
     """What light strokes mean; None: they are of something else, or nothing is known of what they lie on. `painted`: what
     the photo with the paint on it is of, asked for if it looks like light."""
     segments, b = photo.segments, photo.b
@@ -108,7 +109,7 @@ def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments])
         return None
     person = rises(1 - segments.share_of(BACKGROUND), SURE)
     person = sharpened(person, b[0], np.ones(b[0].shape[:2], bool))
-    return Light(b[0], pyramid.enlarge(found.astype(np.float32), level), person.astype(np.float32))
+    return Light(b[0], pyramid.enlarge(found.astype(np.float32), level), person.astype(np.float32), seed)
 
 
 def _basis(face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

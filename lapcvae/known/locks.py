@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import hair, noise, pyramid
-from .masks import Paint
-from .ramps import rises
-from .segments import OF_FACE, Segments
-from .windows import window_max, window_mean
+from .. import hair, noise, pyramid
+from ..masks import Paint
+from ..ramps import rises
+from ..segments import OF_FACE, Segments
+from ..windows import window_max, window_mean
+from .shade import shade
 
 if TYPE_CHECKING:
-    from .encoding import EncodedPhoto
+    from ..encoding import EncodedPhoto
 
 # Under strokes of a fringe is less than the first share hair without them, more than the second with them, and more than the
 # third face.
 BEFORE, AFTER, ON_FACE = 0.5, 0.6, 0.4
-# Those of a moustache cover at most the first share of the square, and lie, but for less than the second share, on a face; less
-# than so much of that is lips. They are darker than the skin by so much, and about brown or gray: their colours differ by less.
-SMALL, BESIDE, LIPS, DARKER, GRAY = 0.03, 0.1, 0.85, 0.2, 0.2
+# Those of a moustache cover at most the first share of the square, and no more than the second share of them is not on
+# skin and lips, nor more than the third on lips alone, of which they touch some, in shares of themselves. They are darker
+# than the skin by so much (full scale 1), and brown or gray: their own colours differ by less.
+SMALL, BESIDE, LIPS, TOUCHED, DARKER, GRAY = 0.03, 0.1, 0.85, 0.1, 0.2, 0.2
+# So much of a stroke is thick of it.
+THICK = 0.8
 # A fringe ends so far (shares of the side) from the hair that it hangs from, at most.
 FROM_HAIR = 0.12
 # How much they stand out, in spreads of the light of the photo's hair, which is taken for no less and no more than this; and
@@ -85,7 +89,7 @@ class Locks:
         leave = self.lie.leave[0] * thin + self.lie.leave[1] * wide
         alpha = rises(self.amount + leave * np.minimum(2 * self.amount, 1), self.lie.alpha)
         light = np.clip(self.spread * (LIGHT[0] * thin + LIGHT[1] * wide), *DARKEST)
-        made = self.photo * (1 - SHADE * cast(alpha, FALLS, SOFT) * self.face)[:, :, None]
+        made = self.photo * (1 - SHADE * shade(alpha, FALLS, SOFT) * self.face)[:, :, None]
         made = made + alpha[:, :, None] * (self.colour * np.exp(light)[:, :, None] - made)
         return np.clip(made, 0, 1).astype(np.float32)
 
@@ -113,12 +117,6 @@ class Locks:
         return streaks / max(float(streaks.std()), 1e-6)
 
 
-def cast(alpha: np.ndarray, falls: float, soft: float) -> np.ndarray:
-    """The shade of something, S x S in 0..1, that falls so far down and is so soft (shares of the side)."""
-    down, radius = (max(1, round(v * len(alpha))) for v in (falls, soft))
-    return window_mean(window_mean(np.pad(alpha, ((down, 0), (0, 0)))[: len(alpha)], radius), radius)
-
-
 def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], seed: int) -> Locks | None:
     """The hair that strokes over the photo mean; None: they are of something else. `painted`: what the photo with the paint
     on it is of."""
@@ -129,10 +127,10 @@ def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     if _is_moustache(photo, paint, amount):
         lie, whole = MOUSTACHE, paint.amount
     elif _is_fringe(segments, amount, painted):
-        lie, whole = FRINGE, _up_to_the_hair(paint.amount, _at(segments, len(b_0), *hair.OF_HAIR))
+        lie, whole = FRINGE, _up_to_the_hair(paint.amount, segments.share_at(len(b_0), *hair.OF_HAIR))
     else:
         return None
-    face, of_hair = (_at(segments, len(b_0), *names) for names in (OF_FACE, hair.OF_HAIR))
+    face, of_hair = (segments.share_at(len(b_0), *names) for names in (OF_FACE, hair.OF_HAIR))
     radius = max(1, round(lie.blurred * len(b_0)))
     soft = window_mean(window_mean(whole, radius), radius)
     if lie is FRINGE:
@@ -144,12 +142,6 @@ def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     return Locks(
         b_0, soft.astype(np.float32), lie, colour, float(np.clip(spread, *SPREAD)), face, seed, lie is FRINGE
     )  # fmt: skip
-
-
-def _at(segments: Segments, size: int, *names: str) -> np.ndarray:
-    """How likely each of S x S pixels is of one of those classes."""
-    share = segments.share_of(*names)
-    return np.clip(pyramid.enlarge(share[:, :, None], (size // len(share)).bit_length() - 1)[:, :, 0], 0, 1)
 
 
 def _is_fringe(segments: Segments, amount: np.ndarray, painted: Callable[[], Segments]) -> bool:
@@ -166,10 +158,11 @@ def _is_moustache(photo: EncodedPhoto, paint: Paint, amount: np.ndarray) -> bool
         return False
     near = window_max(amount, max(1, len(amount) // 32))
     # It lies beside lips, and hardly on them.
-    if (near * segments.share_of("mouth")).sum() < 0.1 * total or (amount * segments.share_of("mouth")).sum() > LIPS * total:
+    lips = segments.share_of("mouth")
+    if (near * lips).sum() < TOUCHED * total or (amount * lips).sum() > LIPS * total:
         return False
-    colour = np.median((photo.b[0] + paint.fine)[paint.amount > 0.8], 0)
-    skin = next(b for b in photo.b if len(b) == len(segments.of))[segments.share_of("skin") > 0.8]
+    colour = np.median((photo.b[0] + paint.fine)[paint.amount > THICK], 0)
+    skin = next(b for b in photo.b if len(b) == len(segments.of))[segments.share_of("skin") > THICK]
     return len(skin) > 0 and colour.mean() < skin.mean() - DARKER and np.ptp(colour) < GRAY
 
 

@@ -1,0 +1,30 @@
+"""Strokes of things whose looks are known: light, glasses, a fringe. They are made as they look, and nothing is drawn.
+
+A segmenter tells what strokes lie on, and what they are in the painted photo. Each module has one kind of thing: what makes
+strokes one (`..._of`, None if they are none), and its `picture` by variant. `where` it counts, how much of the photo's own
+detail `stays`, and whether it is `sure` that nothing else is meant, all have.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..encoding import EncodedPhoto, segmented
+from ..engine import Engine
+from ..masks import Paint
+from .frames import Gone, frame_of
+from .glasses import Glasses, glasses_of
+from .light import Light, light_of
+from .locks import Locks, locks_of
+
+Known = Light | Glasses | Gone | Locks
+
+
+def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, recolours: bool, seed: int) -> Known | None:
+    """What strokes are of; None: nothing of that kind. `recolours`: the photo's structure shall stay."""
+    painted = partial(segmented, engine, photo.b, paint.fine)
+    for of in (light_of,) if recolours else (glasses_of, frame_of, locks_of):
+        found = of(photo, paint, painted, seed)
+        if found:
+            return found
+    return None
