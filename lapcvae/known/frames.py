@@ -32,6 +32,8 @@ BEFORE, AFTER = 0.6, 0.8
 THIN, DARKER, ALIKE, LIKELY = 0.03, (0.03, 0.10), (0.08, 0.18), (0.15, 0.4)
 # What is in the middle of strokes, so far inside against most of it, is a frame if it looks like one.
 DEEP = 0.4
+# At least this share of what strokes cover of it is so thin, or there are dark lenses.
+ALONE = 0.5
 # So far beyond strokes (share of the side) goes a frame that they are for, and so wide is its blurred edge.
 BEYOND, EDGE = 0.008, 0.008
 
@@ -93,5 +95,9 @@ def _frame(b_0: np.ndarray, paint: Paint, glasses: np.ndarray, radius: int) -> n
     if not surely.any():
         return None
     alike = 1 - rises(np.abs(b_0 - np.median(b_0[surely], 0)).max(2), ALIKE)
+    of_glasses = alike * paint.amount * rises(glasses, LIKELY)
+    # What is dark all over is a lens.
+    if (dark * of_glasses).sum() < ALONE * of_glasses.sum():
+        return None
     near = window_max((paint.amount > 0.5).astype(np.float32), max(1, round(BEYOND * len(b_0))))
     return dark * alike * near

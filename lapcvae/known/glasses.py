@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GLASSES = "glasses"
 # Under strokes of glasses less than the first share is glasses without them, and more than the second with them.
-BEFORE, AFTER = 0.35, 0.7
+BEFORE, AFTER = 0.7, 0.7
 # What is thinner than this share of half a lens is a bridge or an arm. Lenses differ in size by no more than this factor,
 # are no smaller than this share of the side, and lie no more aslant than this (radians).
 BRIDGE, UNLIKE, LEAST, ASLANT = 0.45, 2.0, 0.012, 0.6

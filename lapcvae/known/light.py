@@ -39,9 +39,9 @@ DEEP = 0.3
 # It is no light if more than this share of what was painted, squared, is unlike any.
 UNLIKE = 0.7
 # Keeps black from having no logarithm. The most that light may change, as a logarithm.
-LEAST, MOST = 0.04, 1.2
+LEAST, MOST = 0.06, 0.9
 # Half of the head's width and height, in those of what is seen of the face; how far beyond it, in those, light is half.
-WIDE, TALL, FAR = 1.15, 1.4, 1.0
+WIDE, TALL, FAR = 1.15, 1.4, 0.5
 # A pixel is less likely to be of the person than the first number: it is none of it; more than the second: it is.
 SURE = (0.4, 0.75)
 # How strong light is, by variant, against what a function so smooth keeps of the strokes.
@@ -89,7 +89,7 @@ def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
         return None
     before = pyramid.enlarge(b[paint.level], paint.level - level)
     after = np.clip(before + pyramid.reduce(paint.fine, level), 0, 1)
-    change = np.log((after + LEAST) / (before + LEAST))
+    change = np.clip(np.log((after + LEAST) / (before + LEAST)), -MOST, MOST)
     mean = change.mean(2, keepdims=True)
     hue = (under[:, :, None] * (change - mean)).sum((0, 1)) / under.sum()
     if np.abs(hue).max() > HUE:
