@@ -6,50 +6,21 @@ import dataclasses
 
 import numpy as np
 import pytest
+from painted import FACE, ellipse, of_painted, paint_of, photo_of, segments_of
 
 from lapcvae import pyramid
 from lapcvae.encoding import EncodedPhoto
 from lapcvae.known import light
 from lapcvae.masks import Paint
-from lapcvae.segments import CLASSES, Segments
-
-SIZE, LEVEL = 128, 3
-
-
-def _ellipse(x: float, y: float, wide: float, high: float, n: int = SIZE) -> np.ndarray:
-    at = (np.arange(n) + 0.5) / n
-    return (((at[None, :] - x) / wide) ** 2 + ((at[:, None] - y) / high) ** 2 < 1).astype(np.float32)
-
-
-def _segments(**of: np.ndarray) -> Segments:
-    found = np.stack([of.get(name, np.zeros((SIZE, SIZE), np.float32)) for name in CLASSES], 2)
-    found[:, :, 0] += 1 - found.sum(2)
-    return Segments(found, CLASSES)
-
-
-FACE = _ellipse(0.5, 0.5, 0.25, 0.35)
-
-
-def _photo(segments: Segments | None) -> EncodedPhoto:
-    rng = np.random.default_rng(0)
-    picture = np.where(FACE[:, :, None] > 0, np.float32([0.7, 0.5, 0.4]), np.float32([0.3, 0.4, 0.5]))
-    picture = np.clip(picture + 0.03 * rng.standard_normal(picture.shape), 0, 1).astype(np.float32)
-    return EncodedPhoto(pyramid.gaussians(picture, LEVEL), [], lambda: segments)
-
-
-def _paint(photo: EncodedPhoto, where: np.ndarray, colour: tuple[float, ...], opacity: float) -> Paint:
-    cover = opacity * where.astype(np.float32)
-    fine = cover[:, :, None] * (np.float32(colour) - pyramid.enlarge(photo.b[LEVEL], LEVEL))
-    return Paint(LEVEL, pyramid.reduce(fine, LEVEL), np.zeros((SIZE >> LEVEL,) * 2, np.float32), cover, cover, fine)
-
+from lapcvae.segments import SIZE
 
 @pytest.fixture(name="photo")
 def _of_a_face() -> EncodedPhoto:
-    return _photo(_segments(skin=FACE))
+    return photo_of(segments_of(skin=FACE))
 
 
 def _shade(photo: EncodedPhoto) -> Paint:
-    return _paint(photo, _ellipse(0.64, 0.5, 0.07, 0.25), (0, 0, 0), 0.5)
+    return paint_of(photo, ellipse(0.64, 0.5, 0.07, 0.25), (0, 0, 0), 0.5)
 
 
 def test_a_dark_stroke_on_one_cheek_is_shade_on_that_side_of_the_head(photo):
@@ -63,13 +34,13 @@ def test_a_dark_stroke_on_one_cheek_is_shade_on_that_side_of_the_head(photo):
     assert np.abs(np.diff(smooth, 2)).max() < 0.1 * np.ptp(smooth)
     background = FACE == 0
     background[1:-1, 1:-1] &= (FACE[:-2, 1:-1] + FACE[2:, 1:-1] + FACE[1:-1, :-2] + FACE[1:-1, 2:]) == 0
-    assert np.abs(found.picture(0) - photo.b[0])[_ellipse(0.5, 0.5, 0.35, 0.45) == 0].max() < 1e-6
+    assert np.abs(found.picture(0) - photo.b[0])[ellipse(0.5, 0.5, 0.35, 0.45) == 0].max() < 1e-6
 
 
 def test_light_keeps_the_hue_and_does_not_burn_out(photo):
-    bright = _paint(photo, _ellipse(0.36, 0.5, 0.07, 0.25), (1, 1, 0.9), 0.4)
+    bright = paint_of(photo, ellipse(0.36, 0.5, 0.07, 0.25), (1, 1, 0.9), 0.4)
     found = light.light_of(photo, bright, lambda: photo.segments, 0).picture(0)
-    there = _ellipse(0.36, 0.5, 0.05, 0.2) > 0
+    there = ellipse(0.36, 0.5, 0.05, 0.2) > 0
     assert found[there].mean() > photo.b[0][there].mean() + 0.03
     assert found.max() < 1
     order = np.argsort(found[there].mean(0))
@@ -103,17 +74,16 @@ def test_other_strokes_are_no_light(photo, why):
     if why == "no segmenter":
         photo = dataclasses.replace(photo, segment=lambda: None)
     elif why == "beside the face":
-        paint = _paint(photo, _ellipse(0.9, 0.5, 0.08, 0.3), (0, 0, 0), 0.5)
+        paint = paint_of(photo, ellipse(0.9, 0.5, 0.08, 0.3), (0, 0, 0), 0.5)
     elif why == "all of it":
-        paint = _paint(photo, FACE, (0, 0, 0), 0.3)
+        paint = paint_of(photo, FACE, (0, 0, 0), 0.3)
     elif why == "another hue":
-        paint = _paint(photo, _ellipse(0.64, 0.5, 0.07, 0.25), (0.9, 0.1, 0.1), 0.5)
+        paint = paint_of(photo, ellipse(0.64, 0.5, 0.07, 0.25), (0.9, 0.1, 0.1), 0.5)
     elif why == "a beard":
-        beard = paint.cover > 0
-        then = _segments(beard=beard.astype(np.float32), skin=FACE * ~beard)
+        then = of_painted(photo, paint, "beard")
     elif why == "glasses go":
         glasses = (paint.cover > 0) * FACE
-        photo = _photo(_segments(glasses=0.3 * glasses, skin=FACE - 0.3 * glasses))
+        photo = photo_of(segments_of(glasses=0.3 * glasses, skin=FACE - 0.3 * glasses))
     elif why == "over the photo":
         paint = dataclasses.replace(paint, on_photo=True)
     elif why == "rubbed out":

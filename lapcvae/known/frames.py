@@ -30,6 +30,8 @@ BEFORE, AFTER = 0.6, 0.8
 # A frame is thinner than this share of the side, and between so much and so much darker than what is on both sides; its
 # colours differ by no more than between those. How likely a pixel is of glasses where a segmenter sees some.
 THIN, DARKER, ALIKE, LIKELY = 0.03, (0.03, 0.10), (0.08, 0.18), (0.15, 0.4)
+# Between these shares of all that, a pixel comes to be of a frame; between those, what is too thick for one comes to be that.
+SURELY, THICK = (0.15, 0.5), (0.4, 0.8)
 # What is in the middle of strokes, so far inside against most of it, is a frame if it looks like one.
 DEEP = 0.4
 # At least this share of what strokes cover of it is so thin, or there are dark lenses.
@@ -75,11 +77,11 @@ def frame_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     frame = _frame(b_0, paint, segments.share_at(len(b_0), GLASSES), radius)
     if frame is None:
         return None
-    frame = window_mean(window_max(frame, edge), 1).astype(np.float32)
+    frame = window_mean(window_max(rises(frame, SURELY), edge), 1).astype(np.float32)
     # What is thicker has no two sides that say what is behind it: there strokes do.
-    thick = window_max(-window_max(-frame, radius + edge), radius + edge)
+    thick = rises(window_max(-window_max(-frame, radius + edge), radius + edge), THICK)
     filled = continued(b_0, np.minimum(2 * window_max(frame, 1), 1))
-    frame, painted_over = np.maximum(frame - thick, 0), np.minimum(thick, paint.amount)
+    frame, painted_over = frame * (1 - thick), np.minimum(thick, paint.amount)
     whole = np.maximum(frame, painted_over)
     share = (painted_over / np.maximum(whole, 1e-3))[:, :, None]
     filled = filled + share * (np.clip(b_0 + paint.fine, 0, 1) - filled)
