@@ -30,7 +30,7 @@ BEFORE, AFTER = 0.6, 0.8
 # A frame is thinner than this share of the side, and between so much and so much darker than what is on both sides; its
 # colours differ by no more than between those. How likely a pixel is of glasses where a segmenter sees some.
 THIN, DARKER, ALIKE, LIKELY = 0.03, (0.03, 0.10), (0.08, 0.18), (0.15, 0.4)
-# Between these shares of all that, a pixel comes to be of a frame; between those, what is too thick for one comes to be that.
+# Between these shares of all that, a pixel comes to be of a frame; between those, what is too thick for one is told from it.
 SURELY, THICK = (0.15, 0.5), (0.4, 0.8)
 # What is in the middle of strokes, so far inside against most of it, is a frame if it looks like one.
 DEEP = 0.4
