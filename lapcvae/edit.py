@@ -164,6 +164,8 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         )
     if structure >= MATERIAL and realism >= INTERPRETED and encoded.segments:
         paint = recolour.softened(encoded.segments, paint)
+        if _counts(encoded, paint, realism):
+            paint = recolour.all_of_it(encoded.b, encoded.segments, paint)
     known = _known(engine, encoded, paint, realism, structure, seed)
     of_shape = None
     if known:

@@ -12,8 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from . import hair as hair_of
 from . import pyramid
 from .masks import Paint
+from .meant import sharpened
 from .ramps import rises
 from .segments import Segments
 from .windows import window_max, window_mean
@@ -28,6 +30,11 @@ PLAIN = 3
 # Colour that is put on skin: changes up to the first number (full scale 1) are a tint, from the second on they are not; it
 # is spread over so much of the side, and made stronger, as that makes it weaker; less than the last number is none.
 SKIN, TINT, BLUSH, STRONGER, LEAST_TINT = "skin", (0.18, 0.28), 0.03, 1.4, 0.002
+# Hair is meant as a whole if this share of it was painted, and that is this share of what was.
+HAIR, MOST_OF_IT, ON_IT = "hair", 0.25, 0.6
+# Between these likelihoods a pixel is hair; what is less than that of a pixel is none; how much of the hair's own light and
+# shade stays where nothing was painted.
+SURE, LEAST_COVER, SHADED = (0.4, 0.75), 0.02, 0.6
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
 LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
 # A change of hue (a colour over its brightness) from which on the old hue is gone where paint covers it, and limits for one.
@@ -53,6 +60,29 @@ def softened(segments: Segments, paint: Paint) -> Paint:
     fine *= (cover > 0)[:, :, None]
     opaque = np.where(paint.cover > 0, paint.opaque, 0)
     return replace(paint, fine=fine, cover=cover, opaque=opaque, change=pyramid.reduce(fine, paint.level))
+
+
+def all_of_it(photo: list[np.ndarray], segments: Segments, paint: Paint) -> Paint:
+    """Paint over all of the hair, if most of it was painted: who dyes hair means the tips and what is behind the ears, too.
+    `photo`: b_0 .. b_K."""
+    size, j = len(photo[0]), paint.level
+    hair = segments.share_at(size, HAIR)
+    painted = float((hair * paint.amount).sum())
+    if painted < MOST_OF_IT * hair.sum() or painted < ON_IT * paint.amount.sum():
+        return paint
+    more = sharpened(rises(hair, SURE), photo[0], np.ones(hair.shape, bool)) * (1 - paint.amount)
+    # In the strokes' colours near by, as much brighter and darker as the hair is there.
+    of_cells, known = (pyramid.block_mean(v.astype(np.float32), 1 << j)[:, :, None] for v in (more, hair * paint.amount))
+    mean = (known * photo[j]).sum((0, 1)) / known.sum()
+    to = hair_of.evened(photo[j] + paint.change, known[:, :, 0] ** 2)
+    to = to + SHADED * (photo[j] - mean).mean(2, keepdims=True)
+    change = paint.change + of_cells * (np.clip(to, 0, 1) - photo[j])
+    fine = paint.fine + more[:, :, None] * (np.clip(pyramid.enlarge(to, j), 0, 1) - photo[0])
+    return replace(
+        paint, change=change.astype(np.float32), fine=fine.astype(np.float32),
+        cover=np.maximum(paint.cover, np.where(more > LEAST_COVER, more, 0)).astype(np.float32),
+        opaque=np.maximum(paint.opaque, more * float(paint.opaque[paint.amount > 0.5].mean())).astype(np.float32),
+    )  # fmt: skip
 
 
 def contrast(now: np.ndarray, then: np.ndarray) -> np.ndarray:
