@@ -34,9 +34,11 @@ SMALL, BESIDE, LIPS, TOUCHED, DARKER, GRAY = 0.03, 0.1, 0.85, 0.1, 0.2, 0.2
 THICK = 0.8
 # A fringe ends so far (shares of the side) from the hair that it hangs from, at most.
 FROM_HAIR = 0.12
+# Between these shares of hair around it ends in that; how much single hairs and locks differ in that.
+ROOT, ROOTS = (0.65, 1.1), (0.08, 0.14)
 # How much they stand out, in spreads of the light of the photo's hair, which is taken for no less and no more than this; and
 # the darkest and the lightest of them, as logarithms.
-LIGHT, SPREAD, DARKEST = (0.8, 0.5), (0.12, 0.3), (-0.6, 0.35)
+LIGHT, SPREAD, DARKEST = (0.6, 0.45), (0.12, 0.3), (-0.5, 0.3)
 # How far the shade falls and how soft it is (shares of the side), and how dark.
 FALLS, SOFT, SHADE = 0.012, 0.016, 0.3
 
@@ -62,7 +64,8 @@ MOUSTACHE = Lie(10.0, 0.04, (0.9, 2.5), 0.009, (0.10, 0.03), (0.08, 0.5))
 @dataclass(frozen=True)
 class Locks:
     """`photo`: S x S x 3; `amount`: how much hair was painted, blurred, S x S; `lie`: how; `colour`: of strokes, S x S x 3;
-    `spread`: of the light of hair; `face`: S x S in 0..1. `sure`: whether nothing else can be meant."""
+    `spread`: of the light of hair; `face`, `hair`: how near each pixel is to the middle of these, S x S in 0..1. `sure`:
+    whether nothing else can be meant."""
 
     photo: np.ndarray
     amount: np.ndarray
@@ -70,6 +73,7 @@ class Locks:
     colour: np.ndarray
     spread: float
     face: np.ndarray
+    hair: np.ndarray
     seed: int
     sure: bool
 
@@ -88,6 +92,8 @@ class Locks:
         thin, wide = (self._streaks(width, index, i) for i, width in enumerate(self.lie.widths))
         leave = self.lie.leave[0] * thin + self.lie.leave[1] * wide
         alpha = rises(self.amount + leave * np.minimum(2 * self.amount, 1), self.lie.alpha)
+        # Each comes out of the hair above at a height of its own.
+        alpha = alpha * (1 - rises(self.hair + ROOTS[0] * thin + ROOTS[1] * wide, ROOT))
         light = np.clip(self.spread * (LIGHT[0] * thin + LIGHT[1] * wide), *DARKEST)
         made = self.photo * (1 - SHADE * shade(alpha, FALLS, SOFT) * self.face)[:, :, None]
         made = made + alpha[:, :, None] * (self.colour * np.exp(light)[:, :, None] - made)
@@ -133,14 +139,15 @@ def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     face, of_hair = (segments.share_at(len(b_0), *names) for names in (OF_FACE, hair.OF_HAIR))
     radius = max(1, round(lie.blurred * len(b_0)))
     soft = window_mean(window_mean(whole, radius), radius)
+    root = 0 * of_hair
     if lie is FRINGE:
-        # In the hair that it comes from it is that; above there is none.
-        soft = soft * (1 - rises(window_mean(of_hair, 3 * radius), (0.8, 1.0)))
-        soft = soft * window_mean(window_max((face > 0.5).astype(np.float32), 3 * radius), radius)
+        root = window_mean(window_mean(of_hair, 2 * radius), 2 * radius)
+        # Above there is none.
+        soft = soft * window_mean(window_max((face > 0.5).astype(np.float32), 4 * radius), radius)
     colour = hair.evened(np.clip(b_0 + paint.fine, 0, 1), paint.amount * paint.opaque)
     spread = hair.contrast_of(next(b for b in photo.b if len(b) == len(segments.of)), hair.hair_of(segments))[2]
     return Locks(
-        b_0, soft.astype(np.float32), lie, colour, float(np.clip(spread, *SPREAD)), face, seed, lie is FRINGE
+        b_0, soft.astype(np.float32), lie, colour, float(np.clip(spread, *SPREAD)), face, root, seed, lie is FRINGE
     )  # fmt: skip
 
 
