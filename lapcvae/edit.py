@@ -180,8 +180,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
 def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float, structure: float, seed: int) -> Known | None:
     """What strokes are of, if that is something whose looks are known, and counts."""
     if structure:
-        counts = structure >= MATERIAL and _counts(encoded, paint, realism) == 1
-        return known_of(engine, encoded, paint, True, seed) if counts else None
+        return known_of(engine, encoded, paint, True, seed) if structure >= MATERIAL and realism >= INTERPRETED else None
     return known_of(engine, encoded, paint, False, seed) if realism >= INTERPRETED else None
 
 

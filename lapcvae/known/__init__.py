@@ -15,15 +15,16 @@ from ..masks import Paint
 from .frames import Gone, frame_of
 from .glasses import Glasses, glasses_of
 from .light import Light, light_of
+from .lips import Lips, lips_of
 from .locks import Locks, locks_of
 
-Known = Light | Glasses | Gone | Locks
+Known = Light | Lips | Glasses | Gone | Locks
 
 
 def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, recolours: bool, seed: int) -> Known | None:
     """What strokes are of; None: nothing of that kind. `recolours`: the photo's structure shall stay."""
     painted = partial(segmented, engine, photo.b, paint.fine)
-    for of in (light_of,) if recolours else (glasses_of, frame_of, locks_of):
+    for of in (light_of, lips_of) if recolours else (glasses_of, frame_of, locks_of):
         found = of(photo, paint, painted, seed)
         if found:
             return found
