@@ -67,7 +67,7 @@ def test_hair_has_the_strokes_colour_and_variants_have_other_hairs(photo):
         assert picture.min() >= 0 and picture.max() <= 1
         assert (np.abs(picture - photo.b[0])[found.where == 0] < 3e-3).all()
     deep = found.amount > 0.9 * found.amount.max()
-    assert np.abs(pictures[0][deep].mean(0) / pictures[0][deep].mean() - red / red.mean()).max() < 0.1
+    assert np.abs(pictures[0][deep].mean(0) / pictures[0][deep].mean() - red / red.mean()).max() < 0.25
     assert np.abs(pictures[0] - pictures[1]).max() > 0.05
     assert (found.picture(1) == pictures[1]).all()
     assert np.abs(_found(photo, _fingers(), red, seed=3).picture(0) - pictures[0]).max() > 0.05

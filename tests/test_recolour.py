@@ -112,3 +112,71 @@ def test_a_thin_stroke_over_plain_skin_is_as_painted(width, share):
 def test_contrast_goes_with_brightness_within_limits():
     assert recolour.contrast(np.float32(0.3), np.float32(0.6)) == pytest.approx(0.36 / 0.66)
     assert np.allclose(recolour.contrast(np.float32([0, 1]), np.float32([1, 0])), recolour.GAINS)
+
+
+# Colour on skin, and on all of the hair.
+
+
+def _head():
+    """A face with hair down to the shoulders on both sides."""
+    from painted import FACE, HAIR, SKIN, WALL, ellipse, photo_of, segments_of
+
+    hair = np.clip(ellipse(0.5, 0.5, 0.36, 0.48) - FACE, 0, 1)
+    picture = np.where(FACE[:, :, None] > 0, SKIN, np.where(hair[:, :, None] > 0, HAIR, WALL))
+    return photo_of(segments_of(skin=FACE, hair=hair), picture), hair
+
+
+def test_a_tint_of_the_skin_has_no_outline():
+    from painted import FACE, ellipse, paint_of
+
+    photo, _ = _head()
+    paint = paint_of(photo, ellipse(0.38, 0.6, 0.07, 0.05), (0.8, 0.4, 0.4), 0.4, on_photo=True)
+    soft = recolour.softened(photo.segments, paint)
+    before, after = (np.abs(np.diff(p.fine, axis=1)).max() for p in (paint, soft))
+    assert after < before / 3
+    # Nothing is lost, nothing comes onto the hair, and what is changed counts as painted.
+    assert 0.9 < np.abs(soft.fine).sum() / np.abs(paint.fine).sum() < 1.6
+    assert np.abs(soft.fine)[FACE == 0].max() < 1e-3
+    assert (soft.cover[np.abs(soft.fine).max(2) > 0.003] > 0).all()
+
+
+@pytest.mark.parametrize("why", ["strong", "thin", "no skin"])
+def test_other_colours_keep_theirs(why):
+    from painted import ellipse, line, paint_of
+
+    photo, _ = _head()
+    strokes, colour, opacity = ellipse(0.38, 0.6, 0.07, 0.05), (0.8, 0.4, 0.4), 0.4
+    if why == "strong":
+        colour, opacity = (0.1, 0.05, 0.05), 1.0
+    elif why == "thin":
+        strokes = line(0.3, 0.45, 0.4, 0.012)
+    else:
+        strokes = ellipse(0.1, 0.1, 0.05, 0.05)
+    paint = paint_of(photo, strokes, colour, opacity, on_photo=True)
+    assert np.allclose(recolour.softened(photo.segments, paint).fine, paint.fine, atol=1e-6)
+
+
+def test_all_of_the_hair_gets_the_colour_that_most_of_it_got():
+    from painted import paint_of
+
+    photo, hair = _head()
+    above = hair * (np.arange(len(hair)) < 0.5 * len(hair))[:, None]
+    paint = paint_of(photo, above, (0.8, 0.7, 0.4), 0.9, on_photo=True)
+    whole = recolour.all_of_it(photo.b, photo.segments, paint)
+    below = (hair - above) > 0
+    below[:-6] &= (hair[6:] > 0) & (np.roll(hair, 4, 1)[:-6] > 0) & (np.roll(hair, -4, 1)[:-6] > 0)
+    made = (photo.b[0] + whole.fine)[below]
+    assert np.abs(made.mean(0) - (photo.b[0] + paint.fine)[above > 0].mean(0)).max() < 0.1
+    assert whole.cover[below].min() > 0.5
+    # The face and the wall get none.
+    assert np.abs(whole.fine)[(hair == 0) & (paint.cover == 0)].mean() < 0.02
+
+
+@pytest.mark.parametrize("why", ["little of it", "not on it"])
+def test_a_part_of_the_hair_stays_a_part(why):
+    from painted import ellipse, paint_of
+
+    photo, hair = _head()
+    strokes = hair * ellipse(0.5, 0.05, 0.2, 0.08) if why == "little of it" else np.maximum(hair, ellipse(0.5, 0.5, 0.5, 0.6))
+    paint = paint_of(photo, strokes, (0.8, 0.7, 0.4), 0.9, on_photo=True)
+    assert recolour.all_of_it(photo.b, photo.segments, paint) is paint

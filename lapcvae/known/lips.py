@@ -34,6 +34,8 @@ REDDER = 0.02
 AROUND, OF_MOUTH, SURELY, OF_LIPS, LEAST_APART = 0.06, (0.4, 0.7), 0.6, (0.35, 0.8), 0.01
 # What shines on them is no wider than twice this share of the side.
 SHINE = 0.01
+# Less than this of a pixel is none.
+LEAST_SHARE = 0.002
 # Keeps black from dividing, and factors within measure.
 LEAST, FACTORS = 0.04, (0.2, 2.5)
 # How much variants have of it.
@@ -56,7 +58,7 @@ class Lips:
     @property
     def where(self) -> np.ndarray:
         """1 where there are any, S x S, else 0."""
-        return (self.share > 0.01).astype(np.float32)
+        return (self.share > LEAST_SHARE).astype(np.float32)
 
     @property
     def stays(self) -> np.ndarray:
@@ -96,8 +98,8 @@ def lips_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], 
 
 
 def _of_lips(photo: EncodedPhoto, mouth: np.ndarray, skin: np.ndarray) -> np.ndarray | None:
-    """How far each pixel is of lips by its hue, between that of the skin and that of the reddest of the mouth, S x S. `mouth`,
-    `skin`: how likely each pixel is of that, n x n."""
+    """How far each pixel is of lips by its hue, between that of the skin and that of the reddest of the mouth, S x S.
+    `mouth`, `skin`: how likely each pixel is of that, n x n."""
     b_0 = photo.b[0]
     up = len(b_0) // len(mouth)
     mouth, skin = (v.repeat(up, 0).repeat(up, 1) for v in (mouth, skin))
