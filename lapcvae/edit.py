@@ -23,7 +23,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -45,6 +45,7 @@ from .known import Known, known_of
 from .masks import LEAST_ANEW, Masks, Paint, cell_means, fill_erased, in_cells, kept_of, make_masks
 from .protocol.errors import LapcvaeError
 from .reading import Painting, Reader, Way
+from .segments import Segments
 from .strands import Drawn, Strokes, a_wall, what_strokes_are
 
 # From this realism on, opaque paint counts as far as level j's latents say it; below, it is mixed with the paint itself.
@@ -166,22 +167,25 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         paint = recolour.softened(encoded.segments, paint)
         if _counts(encoded, paint, realism):
             paint = recolour.all_of_it(encoded.b, encoded.segments, paint)
-    known = _known(engine, encoded, paint, realism, structure, seed)
+    # What the photo with the paint on it is of; looked at when first asked for.
+    painted = cache(partial(segmented, engine, encoded.b, paint.fine))
+    known = _known(encoded, paint, painted, realism, structure, seed)
     of_shape = None
     if known:
         of_shape = _of_shape(engine, encoded, paint, known, realism=realism, temperature=temperature, grow=grow, seed=seed)
         if known.sure:
             return of_shape
     make = partial(_make_plan, engine, encoded, realism=realism, temperature=temperature, seed=seed, structure=structure)
-    plan = _read_plan(engine, encoded, paint, make, realism, grow, structure)
+    plan = _read_plan(engine, encoded, paint, painted, make, realism, grow, structure)
     return replace(plan, narrow=of_shape) if of_shape else plan
 
 
-def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, realism: float, structure: float, seed: int) -> Known | None:
+def _known(encoded: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], realism: float, structure: float,
+           seed: int) -> Known | None:  # fmt: skip
     """What strokes are of, if that is something whose looks are known, and counts."""
-    if structure:
-        return known_of(engine, encoded, paint, True, seed) if structure >= MATERIAL and realism >= INTERPRETED else None
-    return known_of(engine, encoded, paint, False, seed) if realism >= INTERPRETED else None
+    if realism < INTERPRETED or 0 < structure < MATERIAL:
+        return None
+    return known_of(encoded, paint, painted, structure > 0, seed)
 
 
 def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:
@@ -190,8 +194,8 @@ def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:
     return min(1, realism / LATENTS_ALONE) if few and not paint.empty else 0
 
 
-def _read_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, make: Callable[..., Plan], realism: float, grow: float,
-               structure: float) -> Plan:  # fmt: skip
+def _read_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
+               make: Callable[..., Plan], realism: float, grow: float, structure: float) -> Plan:  # fmt: skip
     """For what has to be read and drawn. `make`: _make_plan, but for the paint and its masks."""
     share = _counts(encoded, paint, realism)
     if not share:
@@ -201,7 +205,6 @@ def _read_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, make: Callab
         return make(kept_to(paint, told), make_masks(engine, paint, grow, structure, told), told=told)
     # Who paints over the photo itself sees what is left of it.
     looked_for = realism >= INTERPRETED and not paint.on_photo
-    painted = partial(segmented, engine, encoded.b, paint.fine)
     thing = what_goes(encoded, paint, grow, painted) if looked_for else None
     wall = behind(encoded, paint, painted) if looked_for and not (thing and thing.behind) else None
     if thing is None:

@@ -7,11 +7,11 @@ detail `stays`, and whether it is `sure` that nothing else is meant, all have.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
-from ..encoding import EncodedPhoto, segmented
-from ..engine import Engine
+from ..encoding import EncodedPhoto
 from ..masks import Paint
+from ..segments import Segments
 from .frames import Gone, frame_of
 from .glasses import Glasses, glasses_of
 from .light import Light, light_of
@@ -21,9 +21,9 @@ from .locks import Locks, locks_of
 Known = Light | Lips | Glasses | Gone | Locks
 
 
-def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, recolours: bool, seed: int) -> Known | None:
-    """What strokes are of; None: nothing of that kind. `recolours`: the photo's structure shall stay."""
-    painted = partial(segmented, engine, photo.b, paint.fine)
+def known_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], recolours: bool, seed: int) -> Known | None:
+    """What strokes are of; None: nothing of that kind. `painted`: what the photo with the paint on it is of; `recolours`:
+    the photo's structure shall stay."""
     for of in (light_of, lips_of) if recolours else (glasses_of, frame_of, locks_of):
         found = of(photo, paint, painted, seed)
         if found:
