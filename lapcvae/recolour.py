@@ -17,7 +17,7 @@ from . import pyramid
 from .masks import Paint
 from .meant import sharpened
 from .ramps import rises
-from .segments import Segments
+from .segments import OF_FACE, Segments
 from .windows import window_max, window_mean
 
 # Cells to look at on each side, how fast distance tells (in cells), and how different colours may be (full scale 1).
@@ -28,8 +28,9 @@ THIN, PART, LEAST_COUNT = 0.02, 0.15, 0.1
 # How quickly a cell whose pixels are not like it stops being plain.
 PLAIN = 3
 # Colour that is put on skin: changes up to the first number (full scale 1) are a tint, from the second on they are not; it
-# is spread over so much of the side, and made stronger, as that makes it weaker; less than the last number is none.
-SKIN, TINT, BLUSH, STRONGER, LEAST_TINT = "skin", (0.18, 0.28), 0.03, 1.4, 0.002
+# is spread over so much of the side, and made stronger, as that makes it weaker; less than the next number is none. Such paint
+# lies on the face, at least for the last share.
+SKIN, TINT, BLUSH, STRONGER, LEAST_TINT, ON_FACE = "skin", (0.18, 0.28), 0.03, 1.4, 0.002, 0.75
 # Hair is meant as a whole if this share of it was painted, and that is this share of what was.
 HAIR, MOST_OF_IT, ON_IT = "hair", 0.25, 0.6
 # Between these likelihoods a pixel is hair; what is less than that of a pixel is none; how much of the hair's own light and
@@ -44,6 +45,9 @@ RECOLOURED, TINTS = 0.12, (0.2, 2.5)
 def softened(segments: Segments, paint: Paint) -> Paint:
     """Paint whose tints of the skin have no outline: who puts colour on a cheek means no stripe."""
     size = len(paint.cover)
+    # Paint that runs over it is for something else.
+    if (paint.amount * segments.share_at(size, *OF_FACE)).sum() < ON_FACE * paint.amount.sum():
+        return paint
     skin = segments.share_at(size, SKIN)
     # Thin strokes and strong ones, and their edges, are meant as they are.
     radius = max(1, round(BLUSH * size))

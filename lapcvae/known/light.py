@@ -23,7 +23,8 @@ from ..segments import BACKGROUND, OF_FACE, Segments
 if TYPE_CHECKING:
     from ..encoding import EncodedPhoto
 
-# Light is sought in so many pixels a side.
+# Who paints in more cells than this (a side) means the details. Light is sought in so many pixels a side.
+FEW_CELLS = 32
 CELLS = 64
 # The share of strokes of light that lies on the face, at least, and how much of it they cover at most: a face that is
 # painted all over gets another skin. Under them there is between so much and so much of the skin that there was: a beard is
@@ -83,6 +84,8 @@ def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
         return None
     level = max(0, (len(b[0]) // CELLS).bit_length() - 1)
     n = len(b[0]) >> level
+    if len(b[paint.level]) > FEW_CELLS:
+        return None
     amount, face = pyramid.block_mean(paint.amount, 1 << level), segments.at(n).share_of(*OF_FACE)
     under = amount * face
     if under.sum() <= ON_FACE * amount.sum() or under.sum() > ALL_OF_IT * face.sum():

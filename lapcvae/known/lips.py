@@ -31,7 +31,7 @@ REDDER = 0.02
 # The skin around is so far from the mouth (share of the side). A pixel comes to be of the mouth between these likelihoods,
 # and surely is from that on; it is of a lip as its hue lies between that of the skin and that of the reddest of the mouth,
 # which differ by so much: teeth are not red.
-AROUND, OF_MOUTH, SURELY, OF_LIPS, LEAST_APART = 0.06, (0.4, 0.7), 0.6, (0.35, 0.8), 0.01
+AROUND, OF_MOUTH, SURELY, OF_LIPS, LEAST_APART = 0.06, (0.4, 0.7), 0.6, (0.35, 0.8), 0.028
 # What shines on them is no wider than twice this share of the side.
 SHINE = 0.01
 # Less than this of a pixel is none.
