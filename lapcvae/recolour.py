@@ -28,8 +28,8 @@ THIN, PART, LEAST_COUNT = 0.02, 0.15, 0.1
 # How quickly a cell whose pixels are not like it stops being plain.
 PLAIN = 3
 # Colour that is put on skin: changes up to the first number (full scale 1) are a tint, from the second on they are not; it
-# is spread over so much of the side, and made stronger, as that makes it weaker; less than the next number is none. Such paint
-# lies on the face, at least for the last share.
+# is spread over so much of the side, and made stronger, as that makes it weaker; less than the next number is none. Such
+# paint lies on the face, at least for the last share.
 SKIN, TINT, BLUSH, STRONGER, LEAST_TINT, ON_FACE = "skin", (0.18, 0.28), 0.03, 1.4, 0.002, 0.75
 # Hair is meant as a whole if this share of it was painted, and that is this share of what was.
 HAIR, MOST_OF_IT, ON_IT = "hair", 0.25, 0.6
