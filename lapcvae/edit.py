@@ -286,18 +286,13 @@ def _is_interpreted(plan: Plan) -> bool:
 
 
 def _wanted(plan: Plan, reader: Reader, way: Way) -> Wanted:
-    """What one reading is drawn for: what is coarser than what is known of it."""
-    read, level = reader(way), way.level
-    if read.known:
-        level = (len(read.detailed) // plan.engine.exemplars.size).bit_length() - 1
-        coarse = pyramid.reduce(read.detailed, level)
-        coarse = plan.encoded.b[level] + plan.masks.weight[level] * (coarse - plan.encoded.b[level])
-    else:
-        coarse = pyramid.reduce(read.meant, level - plan.engine.bundle.interpreter.level)
-    coarse = _with_structure(plan, level, coarse).astype(np.float32)
-    latents = _latents_of(plan, read.detailed, level)
+    """What one reading is drawn for."""
+    read = reader(way)
+    found = plan.engine.bundle.interpreter
+    coarse = _with_structure(plan, way.level, pyramid.reduce(read.meant, way.level - found.level))
+    latents = _latents_of(plan, read.detailed, way.level)
     anew = DETAIL_KNOWN if read.known else DETAIL
-    return Wanted(level, coarse, _statistics(plan.engine, level, coarse), latents, anew, read.strokes)
+    return Wanted(way.level, coarse, _statistics(plan.engine, way.level, coarse), latents, anew, read.strokes)
 
 
 def _latents_of(plan: Plan, picture: np.ndarray, level: int) -> dict[int, list[np.ndarray]]:

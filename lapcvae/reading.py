@@ -20,7 +20,6 @@ from .exemplars import ENOUGH, ENOUGH_WHERE_IT_GOES, HANDED_ON, Exemplar, with_d
 from .interpret import interpreted
 from .masks import Masks, Paint, cell_means, fill_erased, opaque_around
 from .strands import Drawn, Strokes
-from .windows import window_max, window_mean
 
 # Paintings are taken more than one way, in turn. How strokes are shown to the interpreter: as sharp as they are (towards 0:
 # eyes, locks of hair) or as cells show them (towards 1: a beard that a thick line stands for), a power of `realism`; and how
@@ -37,9 +36,6 @@ ON_FACE = 0.5
 # At least this share of what was read counts of strokes over the photo itself: who paints there sees what it looks like, and
 # is crude on purpose only as `realism` says.
 SEEN_IN_PLACE = 0.5
-# Where less than this of a pixel is in M, and this share of the side further, an exemplar is softer, and this much of its
-# finest detail is left.
-WHOLLY, SOFT, AT_EDGE = 0.9, 0.02, 0.3
 # Difference of what was read from what was painted, full scale 1, from which on the edges of strokes are not meant.
 AS_PAINTED = 0.08
 
@@ -57,7 +53,7 @@ class Way:
 @dataclass(frozen=True)
 class Reading:
     """`meant`: the picture at the interpreter's level, n x n x 3; `detailed`: the same at the model's size, S x S x 3, as
-    far as its detail is known, and `known`, whether an exemplar has it, up to its own size. `strokes`: how they look."""
+    far as its detail is known, and `known`, whether an exemplar has it. `strokes`: how they look."""
 
     meant: np.ndarray
     detailed: np.ndarray
@@ -130,12 +126,8 @@ class Reader:
         exemplar, fine = self._exemplar(way.number), None
         if exemplar:
             meant, fine = with_detail(meant, exemplar, self._b, self._m)
-        meant, strokes = self._with_strands(way, meant)
-        if exemplar:
-            detailed = with_exemplar(meant, fine, self._painting.masks.m)
-        else:
-            detailed = with_strokes(meant, painted, self._painting, way.looseness)
-        return Reading(meant, strokes.on(detailed, 0) if strokes else detailed, exemplar is not None, strokes)
+        meant, detailed, strokes = self._with_strands(way, painted, meant, fine)
+        return Reading(meant, detailed, exemplar is not None, strokes)
 
     def _interpreted(self, looseness: float) -> tuple[np.ndarray, np.ndarray]:
         """The painting as it is shown to the interpreter, and what that reads, n x n x 3 both."""
@@ -202,14 +194,19 @@ class Reader:
             self._bare[looseness] = fill_erased(self._interpreted(looseness)[1], where)
         return self._bare[looseness]
 
-    def _with_strands(self, way: Way, meant: np.ndarray) -> tuple[np.ndarray, Drawn | None]:
-        """What was read, n x n x 3, with strokes as they look, and these."""
-        painting = self._painting
-        if not painting.strokes:
-            return meant, None
-        key = (self._seed, way.level, round(1000 * way.looseness))
-        strokes = Drawn(painting.encoded.b, painting.paint, painting.strokes, meant, self._m, key)
-        return strokes.meant(meant, self._level), strokes
+    def _with_strands(self, way: Way, painted: np.ndarray, meant: np.ndarray,
+                      fine: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, Drawn | None]:  # fmt: skip
+        """What was read, n x n x 3, and the same in detail, S x S x 3, with strokes as they look. `fine`: what is known of
+        finer detail, S' x S' x 3."""
+        painting, strokes = self._painting, None
+        if painting.strokes:
+            key = (self._seed, way.level, round(1000 * way.looseness))
+            strokes = Drawn(painting.encoded.b, painting.paint, painting.strokes, meant, self._m, key)
+            meant = strokes.meant(meant, self._level)
+        detailed = with_strokes(meant, painted, painting, way.looseness)
+        if fine is not None:
+            detailed = detailed + pyramid.enlarge(fine, (len(detailed) // len(fine)).bit_length() - 1)
+        return meant, strokes.on(detailed, 0) if strokes else detailed, strokes
 
     def _exemplar(self, number: int) -> Exemplar | None:
         if not self._invents:
@@ -220,17 +217,6 @@ class Reader:
                 enough = ENOUGH_WHERE_IT_GOES if self._sure else ENOUGH
                 self._found = [one for one in found if one.fits >= enough]
         return self._found[number % len(self._found)] if self._found else None
-
-
-def with_exemplar(meant: np.ndarray, fine: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """What was read with an exemplar in it (`meant`, n x n x 3) at the model's size; `fine`: what is finer of that,
-    S' x S' x 3; `m`: the mask M, S x S. At the edge of that nothing is sharper than it was read, and there is no seam."""
-    size, radius = len(m), max(1, round(SOFT * len(m)))
-    soft = pyramid.enlarge(meant, (size // len(meant)).bit_length() - 1)
-    deep = window_mean(1 - window_max((m <= WHOLLY).astype(np.float32), 2 * radius), radius)[:, :, None]
-    fine = pyramid.enlarge(fine, (size // len(fine)).bit_length() - 1)
-    sharp = deep * (pyramid.project(soft, meant) - soft) + np.minimum(deep + AT_EDGE, 1) * fine
-    return (soft + sharp).astype(np.float32)
 
 
 def with_strokes(meant: np.ndarray, painted: np.ndarray, painting: Painting, looseness: float) -> np.ndarray:

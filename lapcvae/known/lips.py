@@ -26,6 +26,8 @@ MOUTH, SKIN = "mouth", "skin"
 # Strokes of lipstick cover at most the first share of the square, lie for more than the second share on the mouth, or so
 # near (share of the side), and cover more than the third share of it.
 SMALL, ON_MOUTH, NEAR, COVERED = 0.03, 0.6, 0.025, 0.1
+# More than this share of strokes is on lips: they need no help.
+MET = 0.5
 # They are redder than the lips, as `_red` has it, by so much.
 REDDER = 0.02
 # The skin around is so far from the mouth (share of the side). A pixel comes to be of the mouth between these likelihoods,
@@ -89,6 +91,9 @@ def lips_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], 
     if share is None or not thick.any():
         return None
     share = share * sharpened(rises(mouth, OF_MOUTH), b_0, np.ones(b_0.shape[:2], bool))
+    # Who has met them means what was painted.
+    if share[thick].mean() > MET:
+        return None
     colour = np.median((b_0 + paint.fine)[thick], 0)
     of_lips = np.average(b_0.reshape(-1, 3), axis=0, weights=share.ravel())
     if _red(colour) < _red(of_lips) + REDDER:

@@ -63,12 +63,13 @@ MOUSTACHE = Lie(10.0, 0.04, (0.9, 2.5), 0.009, (0.10, 0.03), (0.08, 0.5))
 
 @dataclass(frozen=True)
 class Locks:
-    """`photo`: S x S x 3; `amount`: how much hair was painted, blurred, S x S; `lie`: how; `colour`: of strokes, S x S x 3;
-    `spread`: of the light of hair; `face`, `hair`: how near each pixel is to the middle of these, S x S in 0..1. `sure`:
-    whether nothing else can be meant."""
+    """`photo`: S x S x 3; `amount`: how much hair is meant, blurred, and how much was `painted`, S x S each; `lie`: how it
+    lies; `colour`: of strokes, S x S x 3; `spread`: of the light of hair; `face`, `hair`: how near each pixel is to the
+    middle of these, S x S in 0..1. `sure`: whether nothing else can be meant."""
 
     photo: np.ndarray
     amount: np.ndarray
+    painted: np.ndarray
     lie: Lie
     colour: np.ndarray
     spread: float
@@ -93,7 +94,7 @@ class Locks:
         leave = self.lie.leave[0] * thin + self.lie.leave[1] * wide
         alpha = rises(self.amount + leave * np.minimum(2 * self.amount, 1), self.lie.alpha)
         # Each comes out of the hair above at a height of its own.
-        alpha = alpha * (1 - rises(self.hair + ROOTS[0] * thin + ROOTS[1] * wide, ROOT))
+        alpha = alpha * (1 - (1 - self.painted) * rises(self.hair + ROOTS[0] * thin + ROOTS[1] * wide, ROOT))
         light = np.clip(self.spread * (LIGHT[0] * thin + LIGHT[1] * wide), *DARKEST)
         made = self.photo * (1 - SHADE * shade(alpha, FALLS, SOFT) * self.face)[:, :, None]
         made = made + alpha[:, :, None] * (self.colour * np.exp(light)[:, :, None] - made)
@@ -143,12 +144,12 @@ def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     if lie is FRINGE:
         root = window_mean(window_mean(of_hair, 2 * radius), 2 * radius)
         # Above there is none.
-        soft = soft * window_mean(window_max((face > 0.5).astype(np.float32), 4 * radius), radius)
+        below = np.maximum((face > 0.5).astype(np.float32), paint.amount)
+        soft = soft * window_mean(window_max(below, 4 * radius), radius)
     colour = hair.evened(np.clip(b_0 + paint.fine, 0, 1), paint.amount * paint.opaque)
     spread = hair.contrast_of(next(b for b in photo.b if len(b) == len(segments.of)), hair.hair_of(segments))[2]
-    return Locks(
-        b_0, soft.astype(np.float32), lie, colour, float(np.clip(spread, *SPREAD)), face, root, seed, lie is FRINGE
-    )  # fmt: skip
+    spread = float(np.clip(spread, *SPREAD))
+    return Locks(b_0, soft.astype(np.float32), paint.amount, lie, colour, spread, face, root, seed, lie is FRINGE)
 
 
 def _is_fringe(segments: Segments, amount: np.ndarray, painted: Callable[[], Segments]) -> bool:
