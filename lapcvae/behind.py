@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import pyramid
 from .masks import Paint
 from .meant import sharpened
 from .ramps import rises
@@ -26,6 +25,10 @@ if TYPE_CHECKING:
 KNOWN, BESIDE = 0.9, 0.02
 # At least this share of the square is painted in its colours, which differ from it by no more than this.
 SOME, ALIKE = 0.01, 0.1
+# So far around what may change it is looked, in pixels.
+MARGIN = 16
+# What is filled is made smooth by so many sweeps over each level of a pyramid, in parts of so many pixels.
+SWEEPS, GRID = 12, 16
 # A pixel is less likely of a wall than the first number: it is none; more than the second: it is.
 SURE = (0.4, 0.75)
 
@@ -36,11 +39,17 @@ class Behind:
 
     wall: np.ndarray
 
-    def on(self, x: np.ndarray, segments: Segments) -> np.ndarray:
-        """A picture (S x S x 3, which is of `segments`) before it."""
-        share = rises(segments.share_of(BACKGROUND), SURE)
-        share = sharpened(share, x, np.ones(x.shape[:2], bool))
-        return (x + share[:, :, None] * (self.wall - x)).astype(np.float32)
+    def on(self, x: np.ndarray, segments: Segments, m: np.ndarray) -> np.ndarray:
+        """A picture (S x S x 3, which is of `segments`) before it, where the mask `m` (S x S) is."""
+        rows, columns = (np.flatnonzero(m.any(axis)) for axis in (1, 0))
+        if not len(rows):
+            return x
+        part = tuple(slice(max(int(v[0]) - MARGIN, 0), int(v[-1]) + 1 + MARGIN) for v in (rows, columns))
+        share = rises(segments.share_at(len(x), BACKGROUND), SURE)[part]
+        share = sharpened(share, x[part], m[part] > 0)
+        made = x.copy()
+        made[part] += share[:, :, None] * (self.wall[part] - x[part])
+        return made
 
 
 def behind(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments]) -> Behind | None:
@@ -55,29 +64,43 @@ def behind(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments]) -
     hole = np.maximum(other.repeat(1 << up, 0).repeat(1 << up, 1), window_max((paint.cover > 0).astype(np.float32), 2 << up))
     if hole.mean() > 1 - SOME:
         return None
-    wall = continued(b_0, hole)
     then = painted().share_of(BACKGROUND)
     strokes = (paint.amount > 0.9) & (then.repeat(1 << up, 0).repeat(1 << up, 1) > 0.5)
     if strokes.mean() < SOME:
         return None
+    wall = continued(b_0, hole)
     apart = np.abs(b_0 + paint.fine - wall).max(2)[strokes]
     return Behind(wall) if np.median(apart) < ALIKE else None
 
 
-def continued(picture: np.ndarray, hole: np.ndarray, sweeps: int = 30) -> np.ndarray:
+def continued(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """`picture` (n x n x 3) with the smooth continuation of what is around where there is a `hole` (n x n in 0..1)."""
-    known = (1 - hole)[:, :, None].astype(np.float32)
-    filled = picture * known
-    if len(picture) > 4 and len(picture) % 2 == 0:
-        weight = pyramid.block_mean(known[:, :, 0], 2)[:, :, None]
-        mean = np.stack([pyramid.block_mean(filled[:, :, c], 2) for c in range(3)], 2) / np.maximum(weight, 1e-6)
-        coarse = continued(mean, 1 - np.minimum(weight[:, :, 0] * 2, 1), sweeps)
-        guess = pyramid.u(coarse)
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return picture
+    part = tuple(
+        slice(max(int(v[0]) // GRID - 1, 0) * GRID, min(-(-int(v[-1] + 1) // GRID) + 1, len(hole) // GRID) * GRID)
+        for v in (rows, columns)
+    )
+    whole = picture.astype(np.float32).copy()
+    whole[part] = _continued(whole[part], hole[part].astype(np.float32))
+    return whole
+
+
+def _continued(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """From half as many pixels, and so on (a pyramid), each made smooth."""
+    known = (1 - hole)[:, :, None]
+    filled, (height, width) = picture * known, hole.shape
+    if min(height, width) > 2 and height % 2 == 0 and width % 2 == 0:
+        halves = [v.reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3)) for v in (filled, known)]
+        mean = halves[0] / np.maximum(halves[1], 1e-6)
+        coarse = _continued(mean, 1 - np.minimum(2 * halves[1][:, :, 0], 1))
+        guess = coarse.repeat(2, 0).repeat(2, 1)
     else:
         guess = np.broadcast_to(filled.sum((0, 1)) / max(float(known.sum()), 1e-6), picture.shape)
-    now = filled + (1 - known) * guess
-    for _ in range(sweeps):
+    now = filled + hole[:, :, None] * guess
+    for _ in range(SWEEPS):
         around = np.pad(now, ((1, 1), (1, 1), (0, 0)), mode="edge")
         mean = (around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]) / 4
-        now = filled + (1 - known) * mean
-    return now.astype(np.float32)
+        now = filled + hole[:, :, None] * mean
+    return now

@@ -140,8 +140,10 @@ class Plan:
     behind: Behind | None = None
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
-    # The same edit, but only where the thing is that strokes cover and that ends with them; None: there is no such thing.
+    # The same edit, but only where the thing is that strokes cover and that ends with them, or where there are strokes;
+    # None: that is the same. Whether the first variant is it.
     narrow: Plan | None = None
+    narrow_first: bool = True
 
     @property
     def wanted_j(self) -> np.ndarray:
@@ -150,11 +152,11 @@ class Plan:
         return self.readings(0).picture
 
     def of(self, index: int) -> tuple[Plan, int]:
-        """What a variant is drawn from, and how many were drawn from that before: of a thing that is to go, paint beyond it
-        may be careless or meant, so it counts in every other variant."""
+        """What a variant is drawn from, and how many were drawn from that before: paint beyond a thing that is to go may be
+        careless or meant, so it counts in every other variant; and so does hair that was not painted, of most that was."""
         if self.narrow is None:
             return self, index
-        return (self if index % 2 else self.narrow), index // 2
+        return (self.narrow if (index % 2 == 0) == self.narrow_first else self), index // 2
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -163,10 +165,20 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
         raise LapcvaeError(
             f"Level {paint.level} cannot be painted with this model.", f"Choose a level from 1 to {engine.bundle.K}."
         )
-    if structure >= MATERIAL and realism >= INTERPRETED and encoded.segments:
-        paint = recolour.softened(encoded.segments, paint)
-        if _counts(encoded, paint, realism):
-            paint = recolour.all_of_it(encoded.b, encoded.segments, paint)
+    make = partial(_make_known_plan, engine, encoded, realism=realism, temperature=temperature, grow=grow, seed=seed,
+                   structure=structure)  # fmt: skip
+    if structure < MATERIAL or realism < INTERPRETED or not encoded.segments:
+        return make(paint)
+    paint = recolour.softened(encoded.b[0], encoded.segments, paint)
+    whole = recolour.all_of_it(encoded.b, encoded.segments, paint) if _counts(encoded, paint, realism) else paint
+    if whole is paint:
+        return make(paint)
+    # Who painted most of the hair may mean just that.
+    return replace(make(whole), narrow=make(paint), narrow_first=False)
+
+
+def _make_known_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
+                     seed: int, structure: float) -> Plan:  # fmt: skip
     # What the photo with the paint on it is of; looked at when first asked for.
     painted = cache(partial(segmented, engine, encoded.b, paint.fine))
     known = _known(encoded, paint, painted, realism, structure, seed)
@@ -419,7 +431,7 @@ def variant(plan: Plan, index: int) -> np.ndarray:
         if k:
             statistics = _statistics_of(plan, k, x, u)
     if plan.behind:
-        x = plan.behind.on(x, segmented(plan.engine, plan.encoded.b, x - plan.encoded.b[0]))
+        x = plan.behind.on(x, segmented(plan.engine, plan.encoded.b, x - plan.encoded.b[0]), plan.masks.m)
     if plan.within:
         x = plan.encoded.b[0] + plan.masks.m[:, :, None] * (x - plan.encoded.b[0])
     return x

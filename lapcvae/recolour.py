@@ -31,8 +31,9 @@ PLAIN = 3
 # is spread over so much of the side, and made stronger, as that makes it weaker; less than the next number is none. Such
 # paint lies on the face, at least for the last share.
 SKIN, TINT, BLUSH, STRONGER, LEAST_TINT, ON_FACE = "skin", (0.18, 0.28), 0.03, 1.4, 0.002, 0.75
-# Hair is meant as a whole if this share of it was painted, and that is this share of what was.
-HAIR, MOST_OF_IT, ON_IT = "hair", 0.25, 0.6
+# Hair is meant as a whole if this share of it was painted, that is this share of what was, and so much of the first share on
+# either side.
+HAIR, MOST_OF_IT, ON_IT, ONE_SIDE = "hair", 0.25, 0.6, 0.5
 # Between these likelihoods a pixel is hair; what is less than that of a pixel is none; how much of the hair's own light and
 # shade stays where nothing was painted.
 SURE, LEAST_COVER, SHADED = (0.4, 0.75), 0.02, 0.6
@@ -42,8 +43,8 @@ LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
 RECOLOURED, TINTS = 0.12, (0.2, 2.5)
 
 
-def softened(segments: Segments, paint: Paint) -> Paint:
-    """Paint whose tints of the skin have no outline: who puts colour on a cheek means no stripe."""
+def softened(photo: np.ndarray, segments: Segments, paint: Paint) -> Paint:
+    """Paint whose tints of the skin have no outline: who puts colour on a cheek means no stripe. `photo`: b_0."""
     size = len(paint.cover)
     # Paint that runs over it is for something else.
     if (paint.amount * segments.share_at(size, *OF_FACE)).sum() < ON_FACE * paint.amount.sum():
@@ -59,6 +60,7 @@ def softened(segments: Segments, paint: Paint) -> Paint:
     tint = share * paint.fine
     spread = np.stack([window_mean(window_mean(tint[:, :, c], radius), radius) for c in range(3)], 2)
     spread = STRONGER * spread * skin[:, :, None]
+    spread = np.clip(photo + paint.fine - tint + spread, 0, 1) - photo - paint.fine + tint
     fine = (paint.fine - tint + spread).astype(np.float32)
     cover = np.maximum(paint.cover, (np.abs(spread).max(2) > LEAST_TINT).astype(np.float32))
     fine *= (cover > 0)[:, :, None]
@@ -74,7 +76,12 @@ def all_of_it(photo: list[np.ndarray], segments: Segments, paint: Paint) -> Pain
     painted = float((hair * paint.amount).sum())
     if painted < MOST_OF_IT * hair.sum() or painted < ON_IT * paint.amount.sum():
         return paint
+    for half in (np.s_[:, : size // 2], np.s_[:, size // 2 :]):
+        # Who paints one side means that.
+        if (hair * paint.amount)[half].sum() < ONE_SIDE * MOST_OF_IT * hair[half].sum():
+            return paint
     more = sharpened(rises(hair, SURE), photo[0], np.ones(hair.shape, bool)) * (1 - paint.amount)
+    more = np.where(more > LEAST_COVER, more, 0)
     # In the strokes' colours near by, as much brighter and darker as the hair is there.
     of_cells, known = (pyramid.block_mean(v.astype(np.float32), 1 << j)[:, :, None] for v in (more, hair * paint.amount))
     mean = (known * photo[j]).sum((0, 1)) / known.sum()
@@ -84,7 +91,7 @@ def all_of_it(photo: list[np.ndarray], segments: Segments, paint: Paint) -> Pain
     fine = paint.fine + more[:, :, None] * (np.clip(pyramid.enlarge(to, j), 0, 1) - photo[0])
     return replace(
         paint, change=change.astype(np.float32), fine=fine.astype(np.float32),
-        cover=np.maximum(paint.cover, np.where(more > LEAST_COVER, more, 0)).astype(np.float32),
+        cover=np.maximum(paint.cover, more).astype(np.float32),
         opaque=np.maximum(paint.opaque, more * float(paint.opaque[paint.amount > 0.5].mean())).astype(np.float32),
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ def test_the_wall_goes_on_behind_what_goes():
     # A halo that was drawn is wall, and the head before it stays.
     drawn = photo.b[0].copy()
     drawn[HAT > 0] = wall[HAT > 0] + 0.1
-    made = found.on(drawn.astype(np.float32), segments_of(skin=FACE * (1 - HAT)))
+    made = found.on(drawn.astype(np.float32), segments_of(skin=FACE * (1 - HAT)), np.maximum(HAT, 0.0))
     beyond = (HAT > 0) & (ellipse(0.5, 0.5, 0.29, 0.39) == 0)
     assert np.abs(made - wall)[beyond].max() < 0.04
     assert (made == drawn)[ellipse(0.5, 0.6, 0.15, 0.2) > 0].all()

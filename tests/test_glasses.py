@@ -194,3 +194,25 @@ def test_strokes_under_which_glasses_stay_take_none_away():
     assert _skin_over(photo, line(0.3, 0.7, 0.75, 0.05)) is None
     no_segmenter = photo_of(None, photo.b[0])
     assert frames.frame_of(no_segmenter, paint_of(no_segmenter, ring, SKIN), lambda: None, 0) is None
+
+
+def test_lenses_and_their_frame_may_have_two_colours():
+    photo = photo_of(segments_of(skin=FACE))
+    rim = np.clip(_dark() - _lenses(-0.022), 0, 1)
+    colours = np.where(rim[:, :, None] > 0, np.float32(BLACK), np.float32([0.5, 0.3, 0.1]))
+    paint = paint_of(photo, _dark(), colours, on_photo=True)
+    found = glasses.glasses_of(photo, paint, lambda: of_painted(photo, paint, "glasses"), 0)
+    assert found.lenses @ [1, 0, -1] > 0.3 > found.colour.max()
+
+
+def test_lenses_of_two_colours_are_as_they_were_painted():
+    photo = photo_of(segments_of(skin=FACE))
+    left = np.broadcast_to((np.arange(SIZE) < SIZE / 2)[None, :, None], (SIZE, SIZE, 1))
+    paint = paint_of(photo, _dark(), np.where(left, [0.7, 0.1, 0.1], [0.1, 0.1, 0.7]), on_photo=True)
+    assert glasses.glasses_of(photo, paint, lambda: of_painted(photo, paint, "glasses"), 0) is None
+
+
+def test_lenses_at_the_edge_of_the_square_do_not_grow():
+    strokes = np.maximum(ellipse(0.02, Y, 0.09, 0.07), ellipse(0.3, Y, 0.07, 0.06))
+    pair = glasses._pair(np.maximum(strokes, line(0.0, 0.3, Y, 0.02)) > 0)
+    assert pair is None or pair.radius.max() < 0.11 * SIZE

@@ -67,6 +67,8 @@ def test_variants_differ_in_strength(photo):
         "over the photo",
         "rubbed out",
         "spots",
+        "a small thing",
+        "details",
     ],
 )
 def test_other_strokes_are_no_light(photo, why):
@@ -86,6 +88,11 @@ def test_other_strokes_are_no_light(photo, why):
         photo = photo_of(segments_of(glasses=0.3 * glasses, skin=FACE - 0.3 * glasses))
     elif why == "over the photo":
         paint = dataclasses.replace(paint, on_photo=True)
+    elif why == "a small thing":
+        paint = paint_of(photo, ellipse(0.6, 0.4, 0.06, 0.02), (0, 0, 0), 0.8)
+    elif why == "details":
+        photo.b.extend(photo.b[-1:])
+        paint = dataclasses.replace(paint, level=1, change=pyramid.reduce(paint.fine, 1))
     elif why == "rubbed out":
         paint = dataclasses.replace(paint, erased=np.full_like(paint.erased, 0.5))
     else:

@@ -27,7 +27,7 @@ def _with_a_mouth():
 
 def _upper(colour=RED):
     """A stroke over the upper lip, the teeth and some skin."""
-    return line(0.42, 0.58, 0.69, 0.045), colour
+    return line(0.42, 0.58, 0.69, 0.085), colour
 
 
 def _found(photo, strokes, colour, seed=0, **more):
@@ -66,7 +66,7 @@ def test_variants_differ_in_strength_and_nothing_else_changes(photo):
     assert found.stays.min() == 1
 
 
-@pytest.mark.parametrize("why", ["no segmenter", "beside it", "large", "no lipstick", "rubbed out", "nothing", "one spot"])
+@pytest.mark.parametrize("why", ["no segmenter", "beside it", "large", "no lipstick", "rubbed out", "nothing", "one spot", "met"])
 def test_other_strokes_are_none(photo, why):
     (strokes, colour), more = _upper(), {}
     if why == "no segmenter":
@@ -83,6 +83,8 @@ def test_other_strokes_are_none(photo, why):
         more = {"erased": np.ones((SIZE >> 3, SIZE >> 3), np.float32)}
     elif why == "nothing":
         strokes = 0 * strokes
+    elif why == "met":
+        strokes = MOUTH * (1 - ellipse(0.5, 0.72, 0.08, 0.025))
     elif why == "one spot":
         strokes = ellipse(0.44, 0.72, 0.008, 0.008)
     assert _found(photo, strokes, colour, **more) is None

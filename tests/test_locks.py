@@ -81,7 +81,7 @@ def test_a_dark_stroke_over_the_lip_is_a_moustache(photo):
 
 
 @pytest.mark.parametrize(
-    "why", ["no segmenter", "a hat", "hair it was", "beside the face", "coarse", "rubbed out", "nothing", "lipstick", "a scar"]
+    "why", ["no segmenter", "a hat", "hair it was", "beside the face", "coarse", "rubbed out", "nothing", "lipstick", "a scar", "a line"]
 )
 def test_other_strokes_are_none(photo, why):
     more, strokes, colour, then = {}, _fingers(), HAIR, "hair"
@@ -105,4 +105,6 @@ def test_other_strokes_are_none(photo, why):
         strokes, colour, then = MOUTH, (0.6, 0.1, 0.15), "mouth"
     elif why == "a scar":
         strokes, then = line(0.3, 0.36, 0.5, 0.02), "skin"
+    elif why == "a line":
+        strokes, then = np.ascontiguousarray(line(0.3, 0.8, 0.5, 0.02).T), "skin"
     assert _found(photo, strokes, colour, then, **more) is None

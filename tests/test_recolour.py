@@ -131,7 +131,7 @@ def test_a_tint_of_the_skin_has_no_outline():
 
     photo, _ = _head()
     paint = paint_of(photo, ellipse(0.38, 0.6, 0.07, 0.05), (0.8, 0.4, 0.4), 0.4, on_photo=True)
-    soft = recolour.softened(photo.segments, paint)
+    soft = recolour.softened(photo.b[0], photo.segments, paint)
     before, after = (np.abs(np.diff(p.fine, axis=1)).max() for p in (paint, soft))
     assert after < before / 3
     # Nothing is lost, nothing comes onto the hair, and what is changed counts as painted.
@@ -153,7 +153,7 @@ def test_other_colours_keep_theirs(why):
     else:
         strokes = ellipse(0.1, 0.1, 0.05, 0.05)
     paint = paint_of(photo, strokes, colour, opacity, on_photo=True)
-    assert np.allclose(recolour.softened(photo.segments, paint).fine, paint.fine, atol=1e-6)
+    assert np.allclose(recolour.softened(photo.b[0], photo.segments, paint).fine, paint.fine, atol=1e-6)
 
 
 def test_all_of_the_hair_gets_the_colour_that_most_of_it_got():
@@ -172,11 +172,13 @@ def test_all_of_the_hair_gets_the_colour_that_most_of_it_got():
     assert np.abs(whole.fine)[(hair == 0) & (paint.cover == 0)].mean() < 0.02
 
 
-@pytest.mark.parametrize("why", ["little of it", "not on it"])
+@pytest.mark.parametrize("why", ["little of it", "not on it", "one side"])
 def test_a_part_of_the_hair_stays_a_part(why):
     from painted import ellipse, paint_of
 
     photo, hair = _head()
     strokes = hair * ellipse(0.5, 0.05, 0.2, 0.08) if why == "little of it" else np.maximum(hair, ellipse(0.5, 0.5, 0.5, 0.6))
+    if why == "one side":
+        strokes = hair * (np.arange(len(hair)) < 0.5 * len(hair))[None, :]
     paint = paint_of(photo, strokes, (0.8, 0.7, 0.4), 0.9, on_photo=True)
     assert recolour.all_of_it(photo.b, photo.segments, paint) is paint

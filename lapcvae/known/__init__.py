@@ -24,7 +24,7 @@ Known = Light | Lips | Glasses | Gone | Locks
 def known_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], recolours: bool, seed: int) -> Known | None:
     """What strokes are of; None: nothing of that kind. `painted`: what the photo with the paint on it is of; `recolours`:
     the photo's structure shall stay."""
-    for of in (light_of, lips_of) if recolours else (glasses_of, frame_of, locks_of):
+    for of in (lips_of, light_of) if recolours else (glasses_of, frame_of, locks_of):
         found = of(photo, paint, painted, seed)
         if found:
             return found

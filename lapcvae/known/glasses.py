@@ -40,6 +40,9 @@ BRIDGE_AT, ARM_AT, ARCHED, RISES = 0.35, 0.45, 0.12, 0.1
 SOME, NEAR = 1e-4, 0.3
 # Hair before the ears is no wider than this share of the side.
 TEMPLE = 0.12
+# Colours that differ by more than this from that of most of a lens are other ones, and more than this share of them are too
+# many.
+OTHER, SPOTS = 0.2, 0.25
 # How much of the sky lenses mirror, clear ones and dark ones, in its colour; how much light goes through dark ones at their
 # top and more of it at their bottom, and through clear ones; how much a frame shines, and how dark its shade is.
 MIRRORED, SKY, THROUGH, CLEAR, SHINE, SHADE = (0.10, 0.30), np.float32([0.80, 0.88, 1.0]), (0.04, 0.10), 0.97, 0.16, 0.25
@@ -99,16 +102,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Glasses:
-    """`photo`: S x S x 3; `colour`: of the strokes; `dark`: whether lenses are; `sides`: how far each pixel is outside of a
-    lens, S x S, in pixels; `rods`: the same of the middle of bridge and arms; `width`: of the frame; `across`, `down`: where
-    a pixel is in its lens, from -1 to 1; `face`: S x S in 0..1."""
+    """`photo`: S x S x 3; `colour`: of the frame; `lenses`: of these, None if they are clear; `sides`: how far each pixel is
+    outside of a lens, S x S, in pixels; `rods`: the same of the middle of bridge and arms; `width`: of the frame; `across`,
+    `down`: where a pixel is in its lens, from -1 to 1; `face`: S x S in 0..1."""
 
     # Whether nothing else can be meant.
     sure: ClassVar[bool] = True
 
     photo: np.ndarray
     colour: np.ndarray
-    dark: bool
+    lenses: np.ndarray | None
     sides: np.ndarray
     rods: np.ndarray
     width: float
@@ -117,6 +120,11 @@ class Glasses:
     face: np.ndarray
     seed: int
 
+    @property
+    def dark(self) -> bool:
+        """Whether lenses were painted."""
+        return self.lenses is not None
+
     def _frame(self, width: float) -> np.ndarray:
         """How far each pixel is from where the frame ends, outwards."""
         return np.minimum(np.abs(self.sides + width / 2), self.rods) - width / 2
@@ -124,7 +132,7 @@ class Glasses:
     @property
     def where(self) -> np.ndarray:
         """1 where there is any, or its shade, S x S, else 0."""
-        reach = self.width * VARIED_WIDTH + (FALLS + 2 * SOFT) * len(self.photo) + 1
+        reach = self.width * VARIED_WIDTH + (FALLS + 2 * SOFT) * len(self.photo) + 2
         return (np.minimum(self.sides, self._frame(self.width)) < reach).astype(np.float32)
 
     @property
@@ -143,7 +151,7 @@ class Glasses:
         made = self.photo * (1 - cast)[:, :, None]
         through = made * CLEAR
         if self.dark:
-            through = self.colour + (THROUGH[0] + THROUGH[1] * np.clip((1 + self.down) / 2, 0, 1))[:, :, None] * self.photo
+            through = self.lenses + (THROUGH[0] + THROUGH[1] * np.clip((1 + self.down) / 2, 0, 1))[:, :, None] * self.photo
         # The sky above, and a window in it.
         above = np.clip(-self.down, 0, 1) ** 1.5
         window = np.exp(-np.square((self.across + 0.6 * self.down + 0.35 + 0.2 * moved) / 0.16))
@@ -181,11 +189,21 @@ def glasses_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments
         width = max(LEAST_FRAME * len(strokes), thinnest_stroke(strokes.astype(np.float32)))
     lines = [_bridge(pair, strokes & (sides > 1.5), u, v, width)]
     lines += [_arm(pair, strokes & (sides > 1.5), u, v, segments, sign, width) for sign in (-1, 1)]
-    deep = strokes & (distance(~strokes) > 1)
-    colour = np.median(np.clip(b_0 + paint.fine, 0, 1)[deep if deep.any() else strokes], 0)
+    deep, colours = strokes & (distance(~strokes) > 1), np.clip(b_0 + paint.fine, 0, 1)
+    inside = deep & (sides < -2 * width)
+    if not dark or not inside.any():
+        inside = deep if deep.any() else strokes
+    lens = np.median(colours[inside], 0)
+    # Glasses have one colour, and their frame may have another one.
+    if dark and (np.abs(colours[inside] - lens).max(1) > OTHER).mean() > SPOTS:
+        return None
+    rim = deep & ~inside & ((sides > -1.5 * width) if dark else True)
+    frame = np.median(colours[rim], 0) if dark and rim.mean() > SOME else lens
+    # At their edge all strokes have something of what is beside them.
+    frame = frame if np.abs(frame - lens).max() > OTHER else lens
     return Glasses(
-        b_0, colour.astype(np.float32), dark, sides, _away(lines, u, v), width, (u - np.sign(u) * pair.apart) / wide,
-        v / high, segments.share_at(len(strokes), *OF_FACE), seed,
+        b_0, frame.astype(np.float32), lens.astype(np.float32) if dark else None, sides, _away(lines, u, v), width,
+        (u - np.sign(u) * pair.apart) / wide, v / high, segments.share_at(len(strokes), *OF_FACE), seed,
     )  # fmt: skip
 
 
@@ -215,7 +233,8 @@ def _pair(strokes: np.ndarray) -> Pair | None:
     radius = np.zeros(ANGLES)
     for sign, side in zip((-1, 1), both):
         at = pair.pixels(sign * (pair.apart + np.cos(angles) * steps), np.sin(angles) * steps)
-        radius += 0.5 * 0.5 * side[_index(at[1], size), _index(at[0], size)].sum(1)
+        within = np.logical_and.reduce([(v >= 0) & (v < size) for v in at])
+        radius += 0.5 * 0.5 * (within & side[_index(at[1], size), _index(at[0], size)]).sum(1)
     waves = np.fft.rfft(radius)
     waves *= np.exp(-np.square(np.arange(len(waves)) / WAVES) / 2)
     return Pair(pair.x, pair.y, pair.cos, pair.sin, pair.apart, np.maximum(np.fft.irfft(waves, ANGLES), 1.0))

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 # Who paints in more cells than this (a side) means the details. Light is sought in so many pixels a side.
 FEW_CELLS = 32
 CELLS = 64
-# The share of strokes of light that lies on the face, at least, and how much of it they cover at most: a face that is
-# painted all over gets another skin. Under them there is between so much and so much of the skin that there was: a beard is
-# dark as well, and what is bright may be skin in place of glasses.
-ON_FACE, ALL_OF_IT, BARE, STILL = 0.6, 0.7, ("skin", "eyes", "mouth"), (0.7, 1.15)
+# The share of strokes of light that lies on the face, at least, and how much of it they cover: at least, or they are of a
+# thing, and at most, or the face gets another skin. Under them there is between so much and so much of the skin that there
+# was: a beard is dark as well, and what is bright may be skin in place of glasses.
+ON_FACE, BROAD, ALL_OF_IT, BARE, STILL = 0.6, 0.15, 0.7, ("skin", "eyes", "mouth"), (0.7, 1.15)
 # Brightness changes by a factor, as a logarithm. Colours may by factors that differ from that by less than the first number,
 # and so much of the difference is believed.
 HUE, BELIEVED = 0.25, 0.5
@@ -88,7 +88,7 @@ def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
         return None
     amount, face = pyramid.block_mean(paint.amount, 1 << level), segments.at(n).share_of(*OF_FACE)
     under = amount * face
-    if under.sum() <= ON_FACE * amount.sum() or under.sum() > ALL_OF_IT * face.sum():
+    if under.sum() <= ON_FACE * amount.sum() or not BROAD * face.sum() < under.sum() <= ALL_OF_IT * face.sum():
         return None
     before = pyramid.enlarge(b[paint.level], paint.level - level)
     after = np.clip(before + pyramid.reduce(paint.fine, level), 0, 1)
@@ -107,8 +107,8 @@ def light_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     strongest = mean[under > DEEP * under.max()]
     found = np.clip(found, min(0.0, float(strongest.min())), max(0.0, float(strongest.max())))
     found = pyramid.enlarge(pyramid.reduce(found, 2), 2)
-    missed = (under[:, :, None] * np.square(mean - found.mean(2, keepdims=True))).sum()
-    if missed > UNLIKE * (under[:, :, None] * mean**2).sum():
+    missed, whole = ((under[:, :, None] * np.square(v)).sum() for v in (change - found, change))
+    if missed > UNLIKE * whole:
         return None
     person = rises(1 - segments.share_of(BACKGROUND), SURE)
     person = sharpened(person, b[0], np.ones(b[0].shape[:2], bool))

@@ -14,7 +14,6 @@ import numpy as np
 
 from .. import pyramid
 from ..masks import Paint
-from ..meant import sharpened
 from ..ramps import rises
 from ..segments import Segments
 from ..windows import window_max, window_mean
@@ -90,7 +89,7 @@ def lips_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], 
     thick = paint.amount > 0.8
     if share is None or not thick.any():
         return None
-    share = share * sharpened(rises(mouth, OF_MOUTH), b_0, np.ones(b_0.shape[:2], bool))
+    share = share * rises(segments.share_at(len(b_0), MOUTH), OF_MOUTH)
     # Who has met them means what was painted.
     if share[thick].mean() > MET:
         return None

@@ -30,6 +30,8 @@ BEFORE, AFTER, ON_FACE = 0.5, 0.6, 0.4
 # skin and lips, nor more than the third on lips alone, of which they touch some, in shares of themselves. They are darker
 # than the skin by so much (full scale 1), and brown or gray: their own colours differ by less.
 SMALL, BESIDE, LIPS, TOUCHED, DARKER, GRAY = 0.03, 0.1, 0.85, 0.1, 0.2, 0.2
+# So much of them lies above the middle of the mouth, and they are so much wider than high.
+ABOVE, WIDER = 0.6, 1.5
 # So much of a stroke is thick of it.
 THICK = 0.8
 # A fringe ends so far (shares of the side) from the hair that it hangs from, at most.
@@ -165,9 +167,13 @@ def _is_moustache(photo: EncodedPhoto, paint: Paint, amount: np.ndarray) -> bool
     if amount.mean() > SMALL or (amount * below).sum() < (1 - BESIDE) * total:
         return False
     near = window_max(amount, max(1, len(amount) // 32))
-    # It lies beside lips, and hardly on them.
+    # It lies beside lips, and hardly on them, over them, and is wider than high.
     lips = segments.share_of("mouth")
     if (near * lips).sum() < TOUCHED * total or (amount * lips).sum() > LIPS * total:
+        return False
+    middle = int(np.searchsorted(np.cumsum(lips.sum(1)), lips.sum() / 2))
+    high, wide = (int((amount.max(axis) > 0.5).sum()) for axis in (1, 0))
+    if amount[:middle].sum() < ABOVE * total or wide < WIDER * high:
         return False
     colour = np.median((photo.b[0] + paint.fine)[paint.amount > THICK], 0)
     skin = next(b for b in photo.b if len(b) == len(segments.of))[segments.share_of("skin") > THICK]
