@@ -65,5 +65,3 @@ def test_a_hole_is_filled_smoothly():
     assert (behind.continued(plane, np.zeros_like(hole)) == plane).all()
     # Nothing is known of what is all hole.
     assert np.isfinite(behind.continued(plane, np.ones_like(hole))).all()
-
-

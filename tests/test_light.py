@@ -14,6 +14,7 @@ from lapcvae.known import light
 from lapcvae.masks import Paint
 from lapcvae.segments import SIZE
 
+
 @pytest.fixture(name="photo")
 def _of_a_face() -> EncodedPhoto:
     return photo_of(segments_of(skin=FACE))

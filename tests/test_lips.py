@@ -66,7 +66,9 @@ def test_variants_differ_in_strength_and_nothing_else_changes(photo):
     assert found.stays.min() == 1
 
 
-@pytest.mark.parametrize("why", ["no segmenter", "beside it", "large", "no lipstick", "rubbed out", "nothing", "one spot", "met"])
+@pytest.mark.parametrize(
+    "why", ["no segmenter", "beside it", "large", "no lipstick", "rubbed out", "nothing", "one spot", "met"]
+)
 def test_other_strokes_are_none(photo, why):
     (strokes, colour), more = _upper(), {}
     if why == "no segmenter":

@@ -81,7 +81,19 @@ def test_a_dark_stroke_over_the_lip_is_a_moustache(photo):
 
 
 @pytest.mark.parametrize(
-    "why", ["no segmenter", "a hat", "hair it was", "beside the face", "coarse", "rubbed out", "nothing", "lipstick", "a scar", "a line"]
+    "why",
+    [
+        "no segmenter",
+        "a hat",
+        "hair it was",
+        "beside the face",
+        "coarse",
+        "rubbed out",
+        "nothing",
+        "lipstick",
+        "a scar",
+        "a line",
+    ],
 )
 def test_other_strokes_are_none(photo, why):
     more, strokes, colour, then = {}, _fingers(), HAIR, "hair"

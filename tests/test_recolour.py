@@ -177,7 +177,8 @@ def test_a_part_of_the_hair_stays_a_part(why):
     from painted import ellipse, paint_of
 
     photo, hair = _head()
-    strokes = hair * ellipse(0.5, 0.05, 0.2, 0.08) if why == "little of it" else np.maximum(hair, ellipse(0.5, 0.5, 0.5, 0.6))
+    little, much = hair * ellipse(0.5, 0.05, 0.2, 0.08), np.maximum(hair, ellipse(0.5, 0.5, 0.5, 0.6))
+    strokes = little if why == "little of it" else much
     if why == "one side":
         strokes = hair * (np.arange(len(hair)) < 0.5 * len(hair))[None, :]
     paint = paint_of(photo, strokes, (0.8, 0.7, 0.4), 0.9, on_photo=True)
