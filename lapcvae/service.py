@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bundle, compose, edit, encoding, fit, masks, pyramid
+from . import bundle, compose, edit, encoding, fit, masks, planning, pyramid
 from .canvas import Canvas
 from .compose import checked, from_array, to_array
 from .engine import CPU, Engine
@@ -184,7 +184,7 @@ class Service:
             paint = read_paint(engine, host, request, encoded)
         s = request.settings
         with times.spent("model"):
-            plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
+            plan = planning.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow,
                                   seed=s.seed, structure=s.structure)  # fmt: skip
         with ThreadPoolExecutor(self.threads) as pool:
             drawing = Drawing(pool, plan, s.count, self.threads, times)
@@ -230,7 +230,7 @@ def _about_model(folder: Path) -> dict:
 class Drawing:
     """Variants at the model's size, drawn in the pool in order, as many at once as there are cores."""
 
-    def __init__(self, pool: ThreadPoolExecutor, plan: edit.Plan, count: int, at_once: int, times: Times):
+    def __init__(self, pool: ThreadPoolExecutor, plan: planning.Plan, count: int, at_once: int, times: Times):
         self.pool, self.plan, self.count, self.at_once, self.times = pool, plan, count, at_once, times
         self.drawn = deque(pool.submit(self._draw, i) for i in range(min(count, at_once)))
         self.started = len(self.drawn)

@@ -32,7 +32,7 @@ threads.one_each()
 
 import numpy as np  # noqa: E402
 
-from lapcvae import demo, edit, encoding, reading, service  # noqa: E402
+from lapcvae import demo, edit, encoding, planning, reading, service  # noqa: E402
 from lapcvae.host import FileHost, photo_on_the_wire  # noqa: E402
 from lapcvae.painting import StrokesOverPhoto  # noqa: E402
 from lapcvae.photo import Colours, PhotoFile  # noqa: E402
@@ -149,7 +149,7 @@ def count_multiply_adds(graph) -> int:
 
 def interpreted(bundle, level: int) -> bool:
     """Whether what is painted at `level` is interpreted with the usual settings."""
-    few = bundle.levels[level].size <= edit.FEW_CELLS
+    few = bundle.levels[level].size <= planning.FEW_CELLS
     return few and bundle.interpreter is not None and level >= bundle.interpreter.level
 
 
@@ -235,7 +235,7 @@ def model_sized_edit(served, scene: Scene, level: int, cores: int, repeats: int)
 
     def work():
         s = request.settings
-        plan = edit.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow, seed=1)
+        plan = planning.make_plan(engine, encoded, paint, realism=s.realism, temperature=s.temperature, grow=s.grow, seed=1)
         list(pool.map(lambda i: edit.variant(plan, i), range(VARIANTS)))
 
     with ThreadPoolExecutor(cores) as pool:
@@ -254,7 +254,7 @@ def planned_multiply_adds(networks: Networks, bundle, level: int) -> int:
         return sum(m["interpret"] + m[f"encode_{given}"] + latents[given] for given in readings)
     if level == K:
         return m[f"encode_{K}"] + 2 * (m[f"encode_{K}"] + m[f"decode_{K}"])
-    many = bundle.levels[level].size > edit.FEW_CELLS
+    many = bundle.levels[level].size > planning.FEW_CELLS
     return 2 * m[f"encode_{level}"] + m[f"encode_{level + 1}"] + many * latents[level]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import edit, encoding, masks, noise, pyramid, service
+from lapcvae import edit, encoding, masks, noise, planning, pyramid, service
 from lapcvae.host import FileHost, blend, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
@@ -166,7 +166,7 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
     fine = np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15)
     change = pyramid.reduce(fine, level)
     paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, cover, fine)
-    plan = edit.make_plan(engine, encoded, paint, realism=0.0, temperature=1.0, grow=1.0, seed=1)
+    plan = planning.make_plan(engine, encoded, paint, realism=0.0, temperature=1.0, grow=1.0, seed=1)
     wanted = encoded.b[level] + change
     for index in range(3):
         error = (pyramid.reduce(edit.variant(plan, index), level) - wanted) * 255
@@ -175,7 +175,7 @@ def test_a_sample_agrees_with_the_painted_level(engine, level):
     assert np.abs(edit.variant(plan, 0) - edit.variant(plan, 1)).max() > 2 / 255
 
 
-def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0) -> edit.Plan:
+def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: float = 0.0) -> planning.Plan:
     """A patch over the middle of the portrait."""
     encoded = encoding.encode(engine, (toy.portrait(64, 64) / 255).astype(np.float32))
     cover = np.zeros((64, 64), np.float32)
@@ -183,7 +183,7 @@ def plan_of(engine, level: int, realism: float, opaque: float = 1.0, structure: 
     fine = np.repeat(cover[:, :, None], 3, 2) * np.float32(0.15)
     change = pyramid.reduce(fine, level)
     paint = masks.Paint(level, change, np.zeros((64 >> level,) * 2, np.float32), cover, np.float32(opaque) * cover, fine)
-    return edit.make_plan(
+    return planning.make_plan(
         engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
     )  # fmt: skip
 

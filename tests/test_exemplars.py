@@ -12,7 +12,7 @@ import toy
 from PIL import Image
 
 from lapcvae import bundle as bundles
-from lapcvae import edit, encoding, exemplars, masks, pyramid
+from lapcvae import edit, encoding, exemplars, masks, planning, pyramid
 from lapcvae.engine import Engine
 from lapcvae.reading import Painting, Reader
 
@@ -165,7 +165,8 @@ def plan_of(engine: Engine, erased: float = 0.0, size: int = 32, on_photo: bool 
     fine = cover[:, :, None] * np.float32([0.2, -0.1, 0.1]) * (1 - erased)
     cells = pyramid.reduce(cover[:, :, None], 2)[:, :, 0]
     paint = masks.Paint(2, pyramid.reduce(fine, 2), np.float32(erased) * (cells > 0.5), cover, cover, fine, on_photo)
-    return edit.make_plan(engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure)
+    how = {"realism": realism, "temperature": 1.0, "grow": 1.0, "seed": 1, "structure": structure}
+    return planning.make_plan(engine, encoded, paint, **how)
 
 
 def test_what_was_rubbed_out_has_the_details_of_other_pictures_in_every_variant(engine, monkeypatch):
@@ -179,7 +180,7 @@ def test_what_was_rubbed_out_has_the_details_of_other_pictures_in_every_variant(
     plan = plan_of(engine, erased=1.0)
     found = [plan.readings(i) for i in range(6)]
     assert len(asked) == 1, "looked for once, and not before a variant asked"
-    assert all(wanted.anew == edit.DETAIL_KNOWN for wanted in found)
+    assert all(wanted.anew == planning.DETAIL_KNOWN for wanted in found)
     details = [wanted.latents[0][-1] for wanted in found]
     assert all(np.abs(a - b).max() > 1e-3 for i, a in enumerate(details) for b in details[:i])
     pictures = [edit.variant(plan, i) for i in range(2)]
@@ -210,7 +211,7 @@ def test_a_cell_that_was_rubbed_out_elsewhere_changes_nothing_where_something_go
 def test_what_can_be_seen_or_is_small_keeps_to_what_was_painted(engine, monkeypatch, changes):
     monkeypatch.setattr(engine.exemplars, "like", lambda *_: pytest.fail("exemplars were looked for"))
     plan = plan_of(engine, **changes)
-    assert plan.readings(0).anew == edit.DETAIL
+    assert plan.readings(0).anew == planning.DETAIL
 
 
 def test_what_is_painted_needs_an_exemplar_that_fits(engine, monkeypatch):

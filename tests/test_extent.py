@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lapcvae import edit, encoding, extent, masks, noise, pyramid
+from lapcvae import edit, encoding, extent, masks, noise, planning, pyramid
 
 SIZE, LEVELS, LEVEL = 128, 4, 2
 SKIN, BEARD, WALL = np.float32([0.85, 0.62, 0.55]), np.float32([0.2, 0.13, 0.1]), np.float32([0.35, 0.5, 0.6])
@@ -77,7 +77,7 @@ def test_thin_strokes_over_the_photo_do_not_reach_far(engine):
     cover[30:33, 10:50] = 1
     paint = dataclasses.replace(painted(b_0, cover, BEARD), on_photo=True)
     make = dict(realism=0.5, temperature=1.0, grow=1.0, seed=1, structure=0.8)
-    plan = edit.make_plan(engine, encoding.encode(engine, b_0), paint, **make)
+    plan = planning.make_plan(engine, encoding.encode(engine, b_0), paint, **make)
     assert plan.masks.m[31, 20:40].min() == 1 and plan.masks.m[38:, :].max() == 0
 
 
@@ -148,7 +148,7 @@ def test_every_other_variant_leaves_what_is_beside_a_thing_that_goes_as_it_is(en
     y, x = np.mgrid[:size, :size] / size
     cover = ((np.abs(y - 0.5) < 0.26) & (np.abs(x - 0.5) < 0.26)).astype(np.float32)
     make = dict(realism=0.5, temperature=1.0, grow=0.5, seed=1)
-    plan = edit.make_plan(engine, encoded, painted(b_0, cover, SKIN), **make)
+    plan = planning.make_plan(engine, encoded, painted(b_0, cover, SKIN), **make)
     assert plan.narrow is not None
     beside = (plan.masks.m == 1) & (plan.narrow.masks.m == 0)
     assert beside.any()
@@ -158,5 +158,5 @@ def test_every_other_variant_leaves_what_is_beside_a_thing_that_goes_as_it_is(en
     inside = disc(0.1, size) > 0
     for i in (0, 1):
         assert np.abs(edit.variant(plan, i) - edit.variant(plan, i + 2))[inside].max() * 255 > 2
-    new = edit.make_plan(engine, encoded, painted(b_0, disc(0.08, size, 0.25), BEARD), **make)
+    new = planning.make_plan(engine, encoded, painted(b_0, disc(0.08, size, 0.25), BEARD), **make)
     assert new.narrow is None

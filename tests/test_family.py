@@ -11,7 +11,7 @@ import pytest
 import toy
 from test_edit import EXACT, photo_of, strokes
 
-from lapcvae import bundle, edit, encoding, masks, pyramid, service
+from lapcvae import bundle, edit, encoding, masks, planning, pyramid, service
 from lapcvae.engine import Engine
 from lapcvae.host import FileHost, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto
@@ -118,7 +118,7 @@ def test_only_the_part_that_counts_is_decoded_and_gives_the_same(larger):
     fine = 0.2 * np.repeat(cover[:, :, None], 3, axis=2)
     change = pyramid.reduce(fine, 3)
     paint = masks.Paint(3, change, np.zeros(change.shape[:2], np.float32), cover, cover, fine)
-    plan = edit.make_plan(larger, encoded, paint, realism=0, temperature=1, grow=1, seed=3)
+    plan = planning.make_plan(larger, encoded, paint, realism=0, temperature=1, grow=1, seed=3)
     windows = plan.masks.windows
     assert windows[K] is None and all(w is not None for w in windows[:2])
     for k in (0, 1):

@@ -13,7 +13,7 @@ from PIL import Image
 from test_extent import painted
 
 from lapcvae import bundle as bundles
-from lapcvae import edit, encoding, exemplars, hair, noise
+from lapcvae import edit, encoding, exemplars, hair, noise, planning
 from lapcvae.engine import Engine
 from lapcvae.segments import CLASSES, SIZE, Segments
 
@@ -184,7 +184,7 @@ def plan_of(engine, colour=HAIR, strokes=None, structure: float = 0.0):
     photo = face(0.4, 256, seed=3)[0]
     encoded = encoding.encode(engine, photo)
     paint = painted(photo, locks(n=256) if strokes is None else strokes, colour, 3)
-    return edit.make_plan(engine, encoded, paint, realism=0.25, temperature=0.5, grow=1.0, seed=0, structure=structure)
+    return planning.make_plan(engine, encoded, paint, realism=0.25, temperature=0.5, grow=1.0, seed=0, structure=structure)
 
 
 def test_a_bundle_says_where_its_exemplars_have_hair(engine):
@@ -197,7 +197,7 @@ def test_a_bundle_says_where_its_exemplars_have_hair(engine):
 def test_strokes_of_hair_get_hair_of_other_exemplars_in_each_variant(engine):
     plan = plan_of(engine)
     readings = [plan.readings(i) for i in range(3)]
-    assert all(reading.anew == edit.DETAIL_KNOWN for reading in readings)
+    assert all(reading.anew == planning.DETAIL_KNOWN for reading in readings)
     variants, where = [edit.variant(plan, i) for i in range(3)], locks(n=256) == 1
     for a, b in ((0, 1), (1, 2)):
         assert np.abs(variants[a] - variants[b])[where].mean() > 0.02
@@ -215,7 +215,7 @@ def test_other_strokes_get_none(engine, monkeypatch):
 
 def test_hair_beside_the_face_is_where_it_was_painted(bundle):
     plan = plan_of(Beside(bundles.open_bundle(bundle), "cpu"))
-    assert plan.strokes.where.any() and plan.readings(0).anew == edit.DETAIL
+    assert plan.strokes.where.any() and plan.readings(0).anew == planning.DETAIL
 
 
 def test_hair_that_no_exemplar_has_is_drawn_as_without_exemplars(engine, monkeypatch):
@@ -223,7 +223,7 @@ def test_hair_that_no_exemplar_has_is_drawn_as_without_exemplars(engine, monkeyp
     monkeypatch.setattr(hair, "likest", lambda *a: asked_for.append(likest(*a)) or asked_for[-1])
     y, x = (np.mgrid[:256, :256] + 0.5) / 256
     plan = plan_of(engine, strokes=(np.hypot(x - 0.5, y - 0.92) < 0.07).astype(np.float32))
-    assert plan.readings(0).anew == edit.DETAIL and asked_for == [[]]
+    assert plan.readings(0).anew == planning.DETAIL and asked_for == [[]]
 
 
 def test_thin_strokes_beside_thick_ones_are_no_hair_and_are_read(engine):

@@ -12,7 +12,7 @@ import pytest
 import toy
 
 from lapcvae import bundle as bundles
-from lapcvae import edit, encoding, extent, masks, pyramid
+from lapcvae import edit, encoding, extent, masks, planning, pyramid
 from lapcvae.engine import Engine
 from lapcvae.reading import AS_PAINTED, SEEN_IN_PLACE, WAYS, Painting, Reader, Way, with_strokes
 
@@ -235,7 +235,7 @@ def plan_of(engine: Engine, level: int, realism: float, opaque: float = 1.0, str
     gone = inside[:, :, 0] if erased else np.zeros((n, n), np.float32)
     paint = masks.Paint(level, np.float32(not erased) * inside * colour, gone, cover, np.float32(opaque) * cover,
                         np.float32(not erased) * fine * colour)  # fmt: skip
-    return edit.make_plan(
+    return planning.make_plan(
         engine, encoded, paint, realism=realism, temperature=1.0, grow=1.0, seed=1, structure=structure
     )  # fmt: skip
 
@@ -303,12 +303,12 @@ def test_variants_start_from_what_was_read(engine):
         latents, shares = edit._latents(plan, finest, index, wanted)
         return sum(float(np.abs((z - q)[:, :, 2:-2, 2:-2]).mean()) for z, q in zip(latents, read.latents[finest])), shares
 
-    (near, some), (far, all_anew) = apart(read), apart(edit.Wanted(read.level, read.picture, read.statistics))
+    (near, some), (far, all_anew) = apart(read), apart(planning.Wanted(read.level, read.picture, read.statistics))
     assert near < 1e-4 < far
     share = some[-1].max() / all_anew[-1].max()
-    assert edit.DETAIL[0] < share < edit.DETAIL[1]
+    assert planning.DETAIL[0] < share < planning.DETAIL[1]
     # A more daring one has more drawn anew, the first one the least.
-    assert edit._latents(plan, finest, 0, read)[1][-1].max() / all_anew[-1].max() == pytest.approx(edit.DETAIL[0])
+    assert edit._latents(plan, finest, 0, read)[1][-1].max() / all_anew[-1].max() == pytest.approx(planning.DETAIL[0])
 
 
 def test_edges_of_strokes_stay_where_they_were_read_as_painted(engine):
@@ -326,13 +326,13 @@ def test_edges_of_strokes_stay_where_they_were_read_as_painted(engine):
 
 
 def test_of_the_photos_own_structure_there_is_one_reading(engine):
-    plan = plan_of(engine, 2, 0.5, structure=edit.MATERIAL)
+    plan = plan_of(engine, 2, 0.5, structure=planning.MATERIAL)
     assert plan.interpreted and plan.readings(0) is plan.readings(1)
 
 
 def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):
     assert plan_of(engine, 1, 0.5).interpreted
-    monkeypatch.setattr(edit, "FEW_CELLS", 16)
+    monkeypatch.setattr(planning, "FEW_CELLS", 16)
     plan = plan_of(engine, 1, 0.5)
     assert not plan.interpreted and plan.redraw is not None
     # Its strokes are meant as they are: the finer levels start from them, and more of that is drawn anew the less they are.
@@ -343,7 +343,7 @@ def test_a_painting_of_many_cells_is_not_interpreted(engine, monkeypatch):
     exact = plan_of(engine, 1, 0.0)
     assert np.abs(edit.variant(exact, 0) - edit.variant(exact, 1)).max() * 255 > 0.5
     # What was rubbed out is drawn anew, however few cells that is of.
-    monkeypatch.setattr(edit, "FEW_CELLS", 8)
+    monkeypatch.setattr(planning, "FEW_CELLS", 8)
     rubbed = plan_of(engine, 2, 0.1, erased=True)
     for k in (0, 1):
         shares = edit._latents(rubbed, k, 0, rubbed.readings(0))[1][-1] / np.maximum(rubbed.masks.s[k][-1], 1e-6)

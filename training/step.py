@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lapcvae import edit as edits
-from lapcvae import reading
+from lapcvae import edit, planning, reading
 
 from . import corrupt, crude, draws, pyramid
 from .config import Mix, crop_step
@@ -31,7 +30,7 @@ COOLEST = 0.4
 # that is drawn anew: of the structure, up to this (in use, times a temperature that is usually .5), and of the detail, from
 # and to this.
 COARSER = max(coarser for _, coarser in reading.WAYS)
-STRUCTURE, DETAIL = edits.STRUCTURE, edits.DETAIL
+STRUCTURE, DETAIL = edit.STRUCTURE, planning.DETAIL
 # How far the sample goes on beyond the mask in an edit, in pixels of a level.
 BEYOND = 4
 # VGG costs more than the whole model: it sees a quarter of the picture, another one in every step, of a few pictures.
