@@ -163,6 +163,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
 
 def _make_known_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
                      seed: int, structure: float) -> Plan:  # fmt: skip
+    """For what is known in full, alone or with what is read; or for what is read."""
     # What the photo with the paint on it is of; looked at when first asked for.
     painted = cache(partial(segmented, engine, encoded.b, paint.fine))
     known = _known(encoded, paint, painted, realism, structure, seed)
