@@ -29,9 +29,9 @@ BEFORE, AFTER, ON_FACE = 0.5, 0.6, 0.4
 # Those of a moustache cover at most the first share of the square, and no more than the second share of them is not on
 # skin and lips, nor more than the third on lips alone, of which they touch some, in shares of themselves. They are darker
 # than the skin by so much (full scale 1), and brown or gray: their own colours differ by less.
-SMALL, BESIDE, LIPS, TOUCHED, DARKER, GRAY = 0.03, 0.1, 0.85, 0.1, 0.2, 0.2
+SMALL, BESIDE, LIPS, TOUCHED, DARKER, GRAY = 0.03, 0.1, 0.95, 0.1, 0.2, 0.2
 # So much of them lies above the middle of the mouth, and they are so much wider than high.
-ABOVE, WIDER = 0.6, 1.5
+ABOVE, WIDER = 0.7, 1.5
 # So much of a stroke is thick of it.
 THICK = 0.8
 # A fringe ends so far (shares of the side) from the hair that it hangs from, at most.
