@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import compose, edit, texture
+from . import compose, planning, texture
 from .engine import Engine
 from .protocol.host import Host
 from .protocol.messages import EditRequest, Prepared
@@ -24,7 +24,7 @@ SAME_SPACE, RAMP, LEAST_SLOPE = 1e-3, 256, 0.05
 class Canvas:
     """The photo's own pixels over the box that an edit can change: the mask M there, and variants put into it."""
 
-    def __init__(self, engine: Engine, host: Host, request: EditRequest, plan: edit.Plan):
+    def __init__(self, engine: Engine, host: Host, request: EditRequest, plan: planning.Plan):
         self.engine, self.host, self.request, self.plan = engine, host, request, plan
         size, frame, photo = engine.bundle.size, request.frame, request.photo
         self.enlargement = frame.side / size

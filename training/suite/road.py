@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lapcvae import compose, edit, encoding
+from lapcvae import compose, encoding, planning
 from lapcvae import service as runtime
 from lapcvae.host import FileHost, blend, photo_on_the_wire, photo_pixels
 from lapcvae.painting import CoarseFile, CoarseOverPhoto, PhotoFacts, StrokesOverPhoto, side_to_paint_on
@@ -57,7 +57,7 @@ class Cell:
     paint: CoarseOverPhoto | StrokesOverPhoto
     usual: Edit
     exact: Edit
-    exact_plan: edit.Plan
+    exact_plan: planning.Plan
 
 
 class Road:
@@ -131,12 +131,12 @@ class Road:
         made = [blend(under, runtime.from_array(v.pixels), mask[:, :, None]) for v in variants]
         return Edit(request, prepared, mask, under, made, {"first": seen[1], "all": seen[-1]})
 
-    def _plan(self, subject: Subject, paint, request: EditRequest) -> edit.Plan:
+    def _plan(self, subject: Subject, paint, request: EditRequest) -> planning.Plan:
         """What the runtime aims at, before any variant."""
         host = FileHost(subject.photo, subject.colours, paint)
         encoded = encoding.encode(self.engine, self.square(subject))
         s = request.settings
-        return edit.make_plan(self.engine, encoded, runtime.read_paint(self.engine, host, request, encoded),
+        return planning.make_plan(self.engine, encoded, runtime.read_paint(self.engine, host, request, encoded),
                               realism=s.realism, temperature=s.temperature, grow=s.grow, seed=s.seed)  # fmt: skip
 
     def results(self, cell: Cell, made: Edit) -> list[np.ndarray]:
