@@ -89,6 +89,19 @@ class Readings:
             return self._found[i]
 
 
+class Later:
+    """A plan that is made when it is first asked for, once, whichever thread asks."""
+
+    def __init__(self, make: Callable[[], Plan]):
+        self._make, self._lock, self._plan = make, threading.Lock(), None
+
+    def __call__(self) -> Plan:
+        with self._lock:
+            if self._plan is None:
+                self._plan = self._make()
+            return self._plan
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that is the same for all variants of one edit."""
@@ -125,9 +138,9 @@ class Plan:
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them, or where there are strokes;
-    # None: that is the same. Whether the first variant is it.
+    # None: that is the same. `later`: the same, made when the second variant asks for it.
     narrow: Plan | None = None
-    narrow_first: bool = True
+    later: Later | None = None
 
     @property
     def wanted_j(self) -> np.ndarray:
@@ -138,9 +151,11 @@ class Plan:
     def of(self, index: int) -> tuple[Plan, int]:
         """What a variant is drawn from, and how many were drawn from that before: paint beyond a thing that is to go may be
         careless or meant, so it counts in every other variant; and so does hair that was not painted, of most that was."""
-        if self.narrow is None:
-            return self, index
-        return (self.narrow if (index % 2 == 0) == self.narrow_first else self), index // 2
+        if self.later and index % 2:
+            return self.later(), index // 2
+        if self.narrow and index % 2 == 0:
+            return self.narrow, index // 2
+        return self, index // 2 if self.narrow or self.later else index
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,
@@ -158,7 +173,7 @@ def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: f
     if whole is paint:
         return make(paint)
     # Who painted most of the hair may mean just that.
-    return replace(make(whole), narrow=make(paint), narrow_first=False)
+    return replace(make(whole), later=Later(partial(make, paint)))
 
 
 def _make_known_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,

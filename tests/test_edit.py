@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -366,3 +369,17 @@ def test_noise_has_the_moments_of_a_gaussian_and_depends_on_its_key():
     assert np.all(np.abs(np.array(moments) - [0, 1, 0, 3]) < errors)
     assert np.array_equal(noise.gaussian((10,), 1, 2, 3), noise.gaussian((400_000,), 1, 2, 3)[:10])
     assert abs(np.corrcoef(values[:10_000], noise.gaussian((10_000,), 1, 2, 4))[0, 1]) < 0.05
+
+
+def test_a_plan_for_later_is_made_once_by_whoever_asks_first():
+    made = []
+
+    def make():
+        made.append(threading.get_ident())
+        time.sleep(0.05)
+        return object()
+
+    later = planning.Later(make)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: later(), range(4)))
+    assert len(made) == 1 and len(set(map(id, found))) == 1
