@@ -1,9 +1,8 @@
 """Glasses that go: their frame is thin, and what is on both sides of it says what is behind it.
 
 Who paints glasses away paints over the frame, and over brows and lids that lie beside it, too. Of strokes that say so only
-that counts which a segmenter and the strokes both say to be frame, and is as thin and as dark or bright as that against
-what is around. It is filled with the smooth continuation of the photo beside it; its texture comes back at the photo's own
-resolution.
+that counts which a segmenter and the strokes both say to be frame, and which is thin, and darker than what is around it. It
+is filled with the smooth continuation of the photo beside it; its texture comes back at the photo's own resolution.
 """
 
 from __future__ import annotations
