@@ -93,14 +93,14 @@ def add_exemplars(run: Path, folder: Path) -> dict:
 
 
 def add_hair(manifest: dict, folder: Path) -> None:
-    """Where the exemplars have hair, if there are such and a segmenter that looks at as many pixels; for the manifest."""
+    """Where the exemplars have hair, if there are such and a segmenter that looks at no more pixels; for the manifest."""
     entry, seen = manifest.get("exemplars"), manifest.get("segmenter")
     if entry:
         entry.pop("hair", None)
     if not entry or not seen:
         return
-    if entry["size"] != seen["size"]:
-        print(f"Strokes of hair get none of the exemplars: these have {entry['size']} pixels, not {seen['size']}.")
+    if entry["size"] < seen["size"]:
+        print(f"Strokes of hair get none of the exemplars: these have {entry['size']} pixels, fewer than {seen['size']}.")
         return
     manifest["files"] = files_of(folder)
     write_manifest(manifest, folder)

@@ -44,7 +44,7 @@ def segmented(engine: Engine, b: list[np.ndarray], change: np.ndarray | None = N
     picture = next(v for v in b if len(v) == found.size)
     if change is not None:
         picture = np.clip(picture + pyramid.reduce(change, (len(change) // len(picture)).bit_length() - 1), 0, 1)
-    return engine.segment(picture.astype(np.float32))
+    return engine.segment(picture)
 
 
 def reconstruct(engine: Engine, encoded: EncodedPhoto, temperature: float = 0.0, key: tuple = (0,)) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import graphs
+from . import graphs, pyramid
 from .bundle import Bundle, Level, _broken
 from .exemplars import Exemplars
 from .protocol.errors import LapcvaeError
@@ -107,8 +107,9 @@ class Engine:
         return from_graph(self._run(self.bundle.interpreter.graph, dict(feeds))[0])
 
     def segment(self, picture: np.ndarray) -> Segments:
-        """What each pixel of a picture, n x n x 3 of the size that the segmenter looks at, is of."""
+        """What each pixel of a picture, n x n x 3, is of; n is as many as the segmenter looks at, or 2, 4, 8 times as many."""
         found = self.bundle.segmenter
+        picture = pyramid.reduce(picture, (len(picture) // found.size).bit_length() - 1).astype(np.float32)
         of = from_graph(self._run(found.graph, {graphs.SEGMENT_INPUT: to_graph(picture)})[0])
         # Whatever a graph answers, these are shares.
         of = np.nan_to_num(np.clip(of, 0, 1))

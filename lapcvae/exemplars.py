@@ -31,6 +31,8 @@ FAULTS = (OSError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile, Image.
 BRIGHTNESS = np.array([[1, 1, 1], [1, -1, 0], [0, -1, 1]], np.float32).T / 2 * np.array([1.2, 0.7, 0.7], np.float32)
 # What is around the mask (so far, as a share of the side) is known, what is in it is a guess, and all else says a little.
 AROUND, GUESS, ELSEWHERE = 1 / 8, 0.5, 0.15
+# So much more says what is known inside of it.
+SURELY = 3.0
 # How much a picture that is brighter as a whole, or of another tint, is like it all the same: its detail is what counts.
 TINT = 0.15
 # So many of the likest ones, by their keys, are moved into place and compared again; so many are handed on.
@@ -62,12 +64,13 @@ CELL, COARSE = 2, 3
 
 @dataclass(frozen=True)
 class Exemplar:
-    """A picture, S' x S' x 3 in [0, 1], how it has to be moved (`warped`), and the share of the mask's cells in which it
-    fits then."""
+    """A picture, S' x S' x 3 in [0, 1], how it has to be moved (`warped`), the share of the mask's cells in which it fits
+    then, and how unlike it is (a weighted mean square)."""
 
     picture: np.ndarray
     place: np.ndarray
     fits: float
+    error: float = 0.0
 
 
 class Exemplars:
@@ -123,10 +126,14 @@ class Exemplars:
             packed = self._zip.read(name)
         return np.asarray(_picture_of(packed, name, size, "RGB"), np.float32) / 255
 
-    def like(self, read: np.ndarray, mask: np.ndarray) -> list[Exemplar]:
-        """Those that fit best into `mask` (n x n in 0..1), best first. `read`: what was read, in the photo, n x n x 3."""
+    def like(self, read: np.ndarray, mask: np.ndarray, known: np.ndarray | None = None,
+             count: int = HANDED_ON) -> list[Exemplar]:  # fmt: skip
+        """Those that fit best into `mask` (n x n in 0..1), best first, at most `count`. `read`: what was read, in the photo,
+        n x n x 3; `known` (n x n in 0..1): what of it is the photo's, and has to fit most of all."""
         n = len(read)
         half, weight = pyramid.d(read), weights(pyramid.block_mean(mask, 2))
+        if known is not None:
+            weight = weight + SURELY * pyramid.block_mean(known, 2)
         likest = self._likest(pyramid.reduce(read, _levels(n, KEY_SIZE)), pyramid.block_mean(mask, n // KEY_SIZE))
         pictures = [self.picture(i, mirrored) for i, mirrored in likest]
         small = np.stack([pyramid.reduce(picture, _levels(self.size, len(half))) for picture in pictures])
@@ -137,8 +144,8 @@ class Exemplars:
         amounts = [float((pyramid.block_mean(mask, 2)[:, :, None] * detail(x, COARSE - 1) ** 2).sum()) for x in small]
         unusual = np.maximum(np.array(amounts) / max(float(np.median(amounts)), 1e-6) - UNUSUAL, 0)
         errors = errors * (1 + unusual)
-        order = [i for i in np.argsort(errors, kind="stable")[:HANDED_ON] if errors[i] <= WORSE * errors.min()]
-        return [Exemplar(pictures[i], places[i], cells.fits(small[i])) for i in order]
+        order = [i for i in np.argsort(errors, kind="stable")[:count] if errors[i] <= WORSE * errors.min()]
+        return [Exemplar(pictures[i], places[i], cells.fits(small[i]), float(errors[i])) for i in order]
 
     def picture(self, i: int, mirrored: bool = False) -> np.ndarray:
         """S' x S' x 3 in [0, 1]; raises BundleError if it cannot be read."""
@@ -307,11 +314,34 @@ def _tone(read: np.ndarray, picture: np.ndarray, mask: np.ndarray) -> np.ndarray
     return middle
 
 
+def placed(exemplar: Exemplar) -> np.ndarray:
+    """An exemplar's picture, moved into place, S' x S' x 3."""
+    return warped(exemplar.picture[None], exemplar.place[None])[0]
+
+
+def other_side(photo: np.ndarray, read: np.ndarray, mask: np.ndarray, seen: float) -> Exemplar | None:
+    """The photo (S x S x 3) mirrored, in place; None: less than the share `seen` of what `mask` needs is seen there. Other
+    arguments as for `Exemplars.like`."""
+    half, weight = pyramid.d(read), weights(pyramid.block_mean(mask, 2))
+    mirrored = np.ascontiguousarray(photo[:, ::-1])
+    small = pyramid.reduce(mirrored, _levels(len(mirrored), len(half)))[None]
+    # What is hidden there has no place.
+    hidden = pyramid.block_mean(mask, 2)[:, ::-1]
+    place = _places(small, half, weight * (1 - hidden))
+    [there] = warped(hidden[None, :, :, None], place)
+    needed = pyramid.block_mean(mask, 2)
+    if (needed * there[:, :, 0]).sum() > (1 - seen) * needed.sum():
+        return None
+    cells = _Cells.of(read, mask)
+    moved = cells.recoloured(warped(small, place)[0])
+    error = float(_differences(moved[None], half, weight * (1 - there[:, :, 0]))[0])
+    return Exemplar(mirrored, place[0], cells.fits(moved), error)
+
+
 def with_detail(read: np.ndarray, exemplar: Exemplar, photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What was read (n x n x 3) with an exemplar in its light in place of it inside `mask` (n x n), and what of that is
     finer than n pixels, S' x S' x 3. `photo`: n x n x 3, what is around."""
-    [moved] = warped(exemplar.picture[None], exemplar.place[None])
-    moved = _Cells.of(read, mask).recoloured(moved)
+    moved = _Cells.of(read, mask).recoloured(placed(exemplar))
     levels = _levels(len(moved), len(read))
     picture = pyramid.reduce(moved, levels)
     around = (window_max(mask, max(1, round(AROUND * len(mask)))) * (1 - mask) ** 2)[:, :, None]

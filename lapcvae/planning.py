@@ -181,7 +181,7 @@ def _make_known_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, rea
     """For what is known in full, alone or with what is read; or for what is read."""
     # What the photo with the paint on it is of; looked at when first asked for.
     painted = cache(partial(segmented, engine, encoded.b, paint.fine))
-    known = _known(encoded, paint, painted, realism, structure, seed)
+    known = _known(engine, encoded, paint, painted, realism, grow, structure, seed)
     of_shape = None
     if known:
         of_shape = _of_shape(engine, encoded, paint, known, realism=realism, temperature=temperature, grow=grow, seed=seed)
@@ -192,12 +192,12 @@ def _make_known_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, rea
     return replace(plan, narrow=of_shape) if of_shape else plan
 
 
-def _known(encoded: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], realism: float, structure: float,
-           seed: int) -> Known | None:  # fmt: skip
+def _known(engine: Engine, encoded: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], realism: float,
+           grow: float, structure: float, seed: int) -> Known | None:  # fmt: skip
     """What strokes are of, if that is something whose looks are known, and counts."""
     if realism < INTERPRETED or 0 < structure < MATERIAL:
         return None
-    return known_of(encoded, paint, painted, structure > 0, seed)
+    return known_of(engine, encoded, paint, painted, structure > 0, grow, seed)
 
 
 def _counts(encoded: EncodedPhoto, paint: Paint, realism: float) -> float:

@@ -181,8 +181,9 @@ class Reader:
             base = photo + pyramid.enlarge(others[:, :, None] * (read - self._b), up)
         painted = pyramid.reduce(np.clip(b[0] + paint.fine, 0, 1).astype(np.float32), finer)
         colour = hair.evened(painted, strands.at(painting.strokes.where, n))
-        spread = hair.contrast_of(photo, hair.hair_of(segments) * (1 - m))[2]
-        made = hair.put_on(base, picture, hair.hair_of(self._engine.segment(picture)), m, colour, spread)
+        spread = hair.contrast_of(photo, segments.share_at(n, *hair.OF_HAIR) * (1 - m))[2]
+        share = self._engine.segment(picture).share_at(n, *hair.OF_HAIR)
+        made = hair.put_on(base, picture, share, m, colour, spread)
         meant = pyramid.reduce(made, up)
         walls = dataclasses.replace(painting.strokes, hair=painting.strokes.hair[:0])
         walls = Drawn(b, paint, walls, meant, self._m, (self._seed, way.level, way.number))

@@ -10,22 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..encoding import EncodedPhoto
+from ..engine import Engine
 from ..masks import Paint
 from ..segments import Segments
+from .bared import Bared, bared_of
 from .frames import Gone, frame_of
 from .glasses import Glasses, glasses_of
 from .light import Light, light_of
 from .lips import Lips, lips_of
 from .locks import Locks, locks_of
 
-Known = Light | Lips | Glasses | Gone | Locks
+Known = Light | Lips | Glasses | Gone | Locks | Bared
 
 
-def known_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], recolours: bool, seed: int) -> Known | None:
+def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], recolours: bool,
+             grow: float, seed: int) -> Known | None:  # fmt: skip
     """What strokes are of; None: nothing of that kind. `painted`: what the photo with the paint on it is of; `recolours`:
     the photo's structure shall stay."""
     for of in (lips_of, light_of) if recolours else (glasses_of, frame_of, locks_of):
         found = of(photo, paint, painted, seed)
         if found:
             return found
-    return None
+    return None if recolours else bared_of(engine, photo, paint, painted, grow)
