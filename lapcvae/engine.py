@@ -107,7 +107,7 @@ class Engine:
         return from_graph(self._run(self.bundle.interpreter.graph, dict(feeds))[0])
 
     def segment(self, picture: np.ndarray) -> Segments:
-        """What each pixel of a picture, n x n x 3, is of; n is as many as the segmenter looks at, or 2, 4, 8 times as many."""
+        """What each pixel of a picture, n x n x 3, is of; n is as many as the segmenter looks at, or 2, 4, 8 times that."""
         found = self.bundle.segmenter
         picture = pyramid.reduce(picture, (len(picture) // found.size).bit_length() - 1).astype(np.float32)
         of = from_graph(self._run(found.graph, {graphs.SEGMENT_INPUT: to_graph(picture)})[0])

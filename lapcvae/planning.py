@@ -48,6 +48,8 @@ FEW_CELLS = 32
 DETAIL, DETAIL_KNOWN = (0.6, 0.9), (0.3, 0.7)
 # From this share of the photo's structure on, paint is meant for what the middle of its strokes lies on alone.
 MATERIAL = 0.5
+# One of so many variants has another colour of the hair only where it was painted.
+LATER = 4
 # A cell counts as painted from this share of its area on.
 CELL_SHARE = 0.02
 
@@ -138,7 +140,7 @@ class Plan:
     # Whether the photo comes back at the edge of M, inside of what is painted.
     within: bool = False
     # The same edit, but only where the thing is that strokes cover and that ends with them, or where there are strokes;
-    # None: that is the same. `later`: the same, made when the second variant asks for it.
+    # None: that is the same. `later`: the same, made when the first variant asks for it that has it, of LATER one.
     narrow: Plan | None = None
     later: Later | None = None
 
@@ -150,12 +152,12 @@ class Plan:
 
     def of(self, index: int) -> tuple[Plan, int]:
         """What a variant is drawn from, and how many were drawn from that before: paint beyond a thing that is to go may be
-        careless or meant, so it counts in every other variant; and so does hair that was not painted, of most that was."""
-        if self.later and index % 2:
-            return self.later(), index // 2
+        careless or meant, so it counts in every other variant; hair that was not painted, of most that was, in most."""
+        if self.later and index % LATER == LATER - 1:
+            return self.later(), index // LATER
         if self.narrow and index % 2 == 0:
             return self.narrow, index // 2
-        return self, index // 2 if self.narrow or self.later else index
+        return self, index // 2 if self.narrow else index - index // LATER if self.later else index
 
 
 def make_plan(engine: Engine, encoded: EncodedPhoto, paint: Paint, *, realism: float, temperature: float, grow: float,

@@ -38,7 +38,7 @@ HAIR, MOST_OF_IT, ON_IT, ONE_SIDE = "hair", 0.25, 0.6, 0.5
 # shade stays where nothing was painted.
 SURE, LEAST_COVER, SHADED = (0.4, 0.75), 0.02, 0.6
 # Contrast goes with brightness, within limits; the first number keeps black from dividing.
-LEAST_LIGHT, GAINS = 0.06, (0.3, 1.6)
+LEAST_LIGHT, GAINS = 0.06, (0.3, 2.6)
 # A change of hue (a colour over its brightness) from which on the old hue is gone where paint covers it, and limits for one.
 RECOLOURED, TINTS = 0.12, (0.2, 2.5)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,8 +24,9 @@ from .glasses import GLASSES
 if TYPE_CHECKING:
     from ..encoding import EncodedPhoto
 
-# More than the first share of what is under strokes is glasses, and less than the second of that with them.
-BEFORE, AFTER = 0.6, 0.8
+# More than the first share of what is under strokes is glasses, and less than the second of that with them; less than the
+# third, and there is no doubt.
+BEFORE, AFTER, SURE = 0.6, 0.8, 0.5
 # A frame is thinner than this share of the side, and between so much and so much darker than what is on both sides; its
 # colours differ by no more than between those. How likely a pixel is of glasses where a segmenter sees some.
 THIN, DARKER, ALIKE, LIKELY = 0.03, (0.03, 0.10), (0.08, 0.18), (0.15, 0.4)
@@ -43,13 +44,12 @@ BEYOND, EDGE = 0.008, 0.008
 class Gone:
     """`photo` with what goes (`share`, S x S in 0..1) `filled`, S x S x 3 both; `where`: with its surroundings."""
 
-    # Whether nothing else can be meant.
-    sure: ClassVar[bool] = False
-
     photo: np.ndarray
     filled: np.ndarray
     share: np.ndarray
     where: np.ndarray
+    # Whether nothing else can be meant.
+    sure: bool
 
     @property
     def stays(self) -> np.ndarray:
@@ -70,7 +70,8 @@ def frame_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
         return None
     amount = pyramid.block_mean(paint.amount, len(b_0) // len(segments.of))
     before = (amount * segments.share_of(GLASSES)).sum()
-    if before <= BEFORE * amount.sum() or (amount * painted().share_of(GLASSES)).sum() > AFTER * before:
+    after = (amount * painted().share_of(GLASSES)).sum()
+    if before <= BEFORE * amount.sum() or after > AFTER * before:
         return None
     radius, edge = (max(1, round(share * len(b_0))) for share in (THIN / 2, EDGE))
     frame = _frame(b_0, paint, segments.share_at(len(b_0), GLASSES), radius)
@@ -84,13 +85,16 @@ def frame_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     whole = np.maximum(frame, painted_over)
     share = (painted_over / np.maximum(whole, 1e-3))[:, :, None]
     filled = filled + share * (np.clip(b_0 + paint.fine, 0, 1) - filled)
-    return Gone(b_0, filled.astype(np.float32), whole, (window_max(whole, 2 * edge) > 0).astype(np.float32))
+    where = (window_max(whole, 2 * edge) > 0).astype(np.float32)
+    return Gone(b_0, filled.astype(np.float32), whole, where, bool(after < SURE * before))
 
 
 def _frame(b_0: np.ndarray, paint: Paint, glasses: np.ndarray, radius: int) -> np.ndarray | None:
     """How far each pixel is of a frame that strokes are for, S x S. `glasses`: how likely it is of some; `radius`: half of
     how thick a frame is, in pixels."""
     light = b_0.mean(2)
+    # The ends of its arms are hardly seen as such.
+    glasses = window_max(glasses, radius)
     dark = rises(-window_max(-window_max(light, radius), radius) - light, DARKER) * rises(glasses, LIKELY)
     surely = dark * paint.amount * (paint.inside > DEEP * paint.inside.max()) > 0.5
     if not surely.any():
