@@ -87,6 +87,23 @@ def continued(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return whole
 
 
+def bridged(picture: np.ndarray, thin: np.ndarray, hole: np.ndarray, longest: int) -> np.ndarray:
+    """`picture` (n x n x 3) with what is above and below in place of what is `thin`, n x n in 0..1, if they are no further
+    apart than that: the upright edges that it crosses go on. Elsewhere what is all around. None of it is from the `hole`,
+    n x n."""
+    size = len(picture)
+    free = (thin < 0.5) & (hole < 0.5)
+    at = np.arange(size)[:, None]
+    above = np.maximum.accumulate(np.where(free, at, -1), 0)
+    below = np.minimum.accumulate(np.where(free, at, size)[::-1], 0)[::-1]
+    straight = (above >= 0) & (below < size) & (below - above <= longest)
+    above, below = np.clip(above, 0, size - 1), np.clip(below, 0, size - 1)
+    columns, share = np.arange(size)[None], ((at - above) / np.maximum(below - above, 1))[:, :, None]
+    between = picture[above, columns] + share * (picture[below, columns] - picture[above, columns])
+    around = continued(picture, np.maximum(window_max(hole, 1), np.minimum(window_max(thin, 1), 1)).astype(np.float32))
+    return np.where(straight[:, :, None], between, around).astype(np.float32)
+
+
 def _continued(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """From half as many pixels, and so on (a pyramid), each made smooth."""
     known = (1 - hole)[:, :, None]

@@ -29,7 +29,9 @@ class Canvas:
         size, frame, photo = engine.bundle.size, request.frame, request.photo
         self.enlargement = frame.side / size
         # Hair goes on beyond the frame: a new colour of it fades there, where new content ends.
-        cells = RECOLOURED_EDGE if plan.kept is not None else EDGE
+        cover = plan.paint.cover
+        fades = plan.kept is not None and (plan.kept * cover).sum() > cover.sum() / 2
+        cells = RECOLOURED_EDGE if fades else EDGE
         m = compose.close_mask_at_frame(plan.masks.m, frame, photo.size, cells * (1 << plan.paint.level))
         cell = self.enlargement * (1 << plan.paint.level)
         self.box = compose.box_of(m, frame, photo.size, margin=cell)

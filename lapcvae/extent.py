@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import pyramid
+from . import hair, pyramid
 from .encoding import EncodedPhoto
 from .masks import FLAT, Paint, distance, kept_of, ramp_of, spread
 from .meant import meant, middle, sharpened
@@ -59,7 +59,11 @@ class WhatIsMeant:
 def what_is_recoloured(photo: EncodedPhoto, paint: Paint, grow: float, share: float) -> WhatIsMeant:
     """`share`: how far it counts where paint is opaque."""
     reached = _cells_from(paint, grow) < BEYOND[1]
-    told = sharpened(meant(photo, paint.amount, paint.inside, reached), photo.b[0], reached)
+    told = meant(photo, paint.amount, paint.inside, reached)
+    behind = photo.segments is not None and _is_behind(photo.segments, told)
+    told = sharpened(told, photo.b[0], reached)
+    if photo.segments is not None and not behind:
+        told = told * (1 - hair.of_the_wall(photo.b[0], photo.segments))
     return WhatIsMeant(told.astype(np.float32), share * _opaque(paint, reached))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import pyramid
 from .ramps import rises
-from .segments import OF_FACE, Segments
+from .segments import BACKGROUND, OF_FACE, Segments
 from .windows import window_max, window_mean
 
 # The classes that are hair.
@@ -39,6 +39,8 @@ SHADE, SHADED = 1 / 12, 0.7
 # The colour of strokes is evened out over this share of the side.
 EVEN = 1 / 8
 GRAY = np.float32([0.3, 0.59, 0.11])
+# More likely than this a pixel is what it is said to be. Between these differences (full scale 1) it is of another colour.
+SURELY, UNLIKE = 0.9, (0.03, 0.1)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,17 @@ def likest(hair: np.ndarray, where: Wanted) -> list[tuple[int, bool]]:
 def face_of(segments: Segments, n: int) -> np.ndarray:
     """How likely each pixel is the face itself, n x n."""
     return segments.at(n).share_of(*OF_FACE)
+
+
+def of_the_wall(picture: np.ndarray, segments: Segments) -> np.ndarray:
+    """How far a pixel (of S x S x 3) is the wall by its colour, where a segmenter takes it for hair, S x S in 0..1: at an
+    edge of the picture it sees too little."""
+    n = len(picture)
+    wall, own = segments.share_at(n, BACKGROUND), segments.share_at(n, *OF_HAIR)
+    if min(wall.max(), own.max()) < SURELY:
+        return np.zeros_like(wall)
+    apart = [np.abs(picture - evened(picture, rises(v, (SURELY, 1)))).max(2) for v in (wall, own)]
+    return rises(apart[1] - apart[0], UNLIKE) * (1 - rises(apart[0], UNLIKE))
 
 
 def contrast_of(picture: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -46,5 +46,5 @@ def _between(picture: np.ndarray, other: np.ndarray, hole: np.ndarray, alike: np
     told = near & (alike > ALIKE)
     if told.any():
         unlike = np.abs(apart - np.median(apart[told], 0)).max(2) > OTHER
-        hole = np.maximum(hole, window_max(((unlike & near) | (alike <= ALIKE)).astype(np.float32), 1))
+        hole = np.maximum(hole, window_max((unlike | (alike <= ALIKE)).astype(np.float32), 1))
     return continued(apart, hole)

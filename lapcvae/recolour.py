@@ -81,6 +81,7 @@ def all_of_it(photo: list[np.ndarray], segments: Segments, paint: Paint) -> Pain
         if (hair * paint.amount)[half].sum() < ONE_SIDE * MOST_OF_IT * hair[half].sum():
             return paint
     more = sharpened(rises(hair, SURE), photo[0], np.ones(hair.shape, bool)) * (1 - paint.amount)
+    more = more * (1 - hair_of.of_the_wall(photo[0], segments))
     more = np.where(more > LEAST_COVER, more, 0)
     # In the strokes' colours near by, as much brighter and darker as the hair is there.
     of_cells, known = (pyramid.block_mean(v.astype(np.float32), 1 << j)[:, :, None] for v in (more, hair * paint.amount))

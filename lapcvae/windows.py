@@ -36,6 +36,12 @@ def window_max(values: np.ndarray, radius: int) -> np.ndarray:
     return values
 
 
+def closed(values: np.ndarray, radius: int) -> np.ndarray:
+    """S x S, without gaps that are narrower than 2 radius + 1 pixels."""
+    padded = np.pad(values, 2 * radius)
+    return -window_max(-window_max(padded, radius), radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius]
+
+
 def bilinear(pictures: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """N x H x W x C at points, N x h x w each, in pixels from the middle of the first one; beyond the edge the edge."""
     count, height, width, channels = pictures.shape

@@ -65,3 +65,16 @@ def test_a_hole_is_filled_smoothly():
     assert (behind.continued(plane, np.zeros_like(hole)) == plane).all()
     # Nothing is known of what is all hole.
     assert np.isfinite(behind.continued(plane, np.ones_like(hole))).all()
+
+
+def test_what_is_thin_has_what_is_above_and_below():
+    left = np.arange(SIZE)[None, :, None] < SIZE // 2
+    picture = np.where(left, np.float32([0.2, 0.3, 0.4]), np.float32([0.8, 0.7, 0.6])) + np.zeros((SIZE, 1, 1), np.float32)
+    arm = line(0.2, 0.8, 0.5, 0.03)
+    made = behind.bridged(picture + arm[:, :, None] * (0.05 - picture), arm, 0 * arm, 12)
+    # The upright edge that it crosses is as sharp as before.
+    assert np.abs(made - picture).max() < 1e-6
+    # What is too thick has what is all around, and nothing of the hole.
+    thick, hole = line(0.3, 0.45, 0.5, 0.3), line(0.2, 0.3, 0.5, 0.3)
+    made = behind.bridged(picture + np.maximum(thick, hole)[:, :, None] * (0.05 - picture), thick, hole, 12)
+    assert np.abs(made - picture)[thick > 0].max() < 0.02

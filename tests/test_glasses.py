@@ -173,7 +173,16 @@ def test_a_frame_that_goes_has_what_is_beside_it_in_its_place():
     # Not the strokes' own colour, which is brighter by a tenth, but the skin around.
     assert np.abs(picture - bare)[ring > 0].mean() < 0.04 < np.abs(photo.b[0] - bare)[ring > 0].mean() / 5
     assert (picture == photo.b[0])[found.where == 0].all()
-    assert found.stays[ring > 0].max() < 0.2 and not found.sure
+    assert found.stays[ring > 0].max() < 0.2 and found.sure
+
+
+def test_where_some_of_the_glasses_are_seen_still_something_else_may_be_meant():
+    photo, ring, _ = _worn()
+    strokes = _wider(ring)
+    paint = paint_of(photo, strokes, SKIN + 0.1, on_photo=True)
+    after = of_painted(photo, paint, "skin")
+    both = dataclasses.replace(after, of=0.7 * photo.segments.of + 0.3 * after.of)
+    assert not frames.frame_of(photo, paint, lambda: both, 0).sure
 
 
 def test_strokes_beside_the_frame_do_not_count():

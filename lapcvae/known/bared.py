@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .. import exemplars, noise, pyramid
-from ..behind import continued
+from ..behind import bridged, continued
 from ..exemplars import Exemplar
 from ..extent import what_goes
 from ..heal import healed, strain
 from ..masks import Paint
 from ..ramps import rises
 from ..segments import OF_FACE, Segments
-from ..windows import window_max, window_mean
+from ..windows import closed, window_max, window_mean
 from .glasses import GLASSES
 
 if TYPE_CHECKING:
@@ -35,14 +35,16 @@ FEW_CELLS = 32
 # At least this share of strokes is of a face in the painted photo; of what goes no more than the second is an eye or a
 # mouth: these are meant as they were painted.
 FACE, FEATURES = 0.45, 0.35
-# Glasses, or a hat, go if more than the first share of what is under strokes is one, and less than the second of that with them.
+# Glasses, or a hat, go if more than the first share of what is under strokes is one, and less than the second of that with
+# them.
 WORN = (0.35, 0.6)
 # It is looked for so far from strokes (shares of the side) as the first two say: all of it, and any. It is where it is
 # likelier than the third number.
 NEAR, THERE = (0.02, 0.045), 0.3
-# What is thinner than this (share of the side) is filled from both sides; the rest is looked for with so much around it, and
-# with what was painted so near to it.
-THIN, AROUND, WITH_PAINT, EDGE = 0.035, 0.026, 0.04, 0.01
+# What is thinner than this (share of the side), of glasses than twice the second, is filled from above and below; the rest
+# is looked for with so much around it, and with what was painted so near to it, and its edge is so wide. What differs from
+# most of a lens by less than that (full scale 1) may be an arm; it is no thicker than the last.
+THIN, LENS, AROUND, WITH_PAINT, EDGE, ALIKE, ARM = 0.035, 0.032, 0.026, 0.04, 0.01, 0.15, 0.15
 # Less than this share of the square is nothing that has a form.
 LEAST = 0.004
 # What lies between parts of it goes along if it is smaller than this share of the square, and was not seen before.
@@ -78,7 +80,7 @@ class Bared:
     """`photo`: S x S x 3, without what is thin; `hole`: what is to be seen of other faces, S x S in 0..1; `share`: with
     what is thin; `painted`: what the photo is of as it was painted; `found`: the faces, best first; `mirrored`: the other
     side of the same one, if that shows what is hidden, which is the first variant then; `seen`: the photo as it was
-    painted, S x S x 3; `crown`: whether it is the top of the head, which ends where the other one does."""
+    painted, S x S x 3; `worn`: whether glasses go; `crown`: whether it is the top of the head, which ends where the other one does."""
 
     # Whether nothing else can be meant.
     sure: ClassVar[bool] = True
@@ -91,12 +93,13 @@ class Bared:
     found: list[Exemplar]
     mirrored: Exemplar | None
     seen: np.ndarray
+    worn: bool = False
     crown: bool = False
 
     @property
     def where(self) -> np.ndarray:
         """1 where anything changes, S x S, else 0."""
-        return (window_max(self.share, 3) > 0).astype(np.float32)
+        return (window_max(self.share, WALL) > 0).astype(np.float32)
 
     @cached_property
     def stays(self) -> np.ndarray:
@@ -151,7 +154,11 @@ class Bared:
     @cached_property
     def other_things(self) -> np.ndarray:
         """What is beside the face, S x S x 3, where it is hidden, too."""
-        return continued(self.photo, np.maximum(window_max(self.hole, 1), 1 - self.around).astype(np.float32))
+        hole = window_max(self.hole, 1)
+        if self.worn:
+            # Hair and ears go on up and down.
+            return bridged(self.photo, hole, 0 * hole, len(hole))
+        return continued(self.photo, np.maximum(hole, 1 - self.around).astype(np.float32))
 
 
 def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
@@ -171,13 +178,14 @@ def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
         return _crown_of(engine, photo, paint, (segments.share_at(size, HAT) * near > THERE).astype(np.float32))
     if (amount * painted().share_of(*OF_FACE)).sum() < FACE * amount.sum():
         return None
-    there = _what_goes(photo, paint, painted, grow)
+    there, worn = _what_goes(photo, paint, painted, grow)
     if there is None or (there * segments.share_at(size, "eyes", "mouth")).sum() > FEATURES * there.sum():
         return None
-    hole, thin = _parts(there, paint, painted().share_at(size, *SAME))
+    hole, thin = _parts(b_0, there, paint, painted().share_at(size, *SAME), worn)
     if hole.mean() < LEAST:
         return None
-    bare = _filled(b_0, thin, hole).astype(np.float32)
+    bare = bridged(b_0, thin, hole, round((ARM if worn else 2 * THIN) * size))
+    bare = (b_0 + window_mean(thin, 1)[:, :, None] * (bare - b_0)).astype(np.float32)
     # What strokes left of it between them has their colours.
     left = np.where(paint.amount < 0.7, np.maximum(hole, thin), 0).astype(np.float32)
     seen = continued(np.clip(b_0 + paint.fine, 0, 1).astype(np.float32), left)
@@ -190,7 +198,7 @@ def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
     mirrored = exemplars.other_side(bare, read, pyramid.block_mean(whole, 1 << down), SEEN)
     if mirrored and mirrored.error > AS_GOOD * min((one.error for one in found), default=np.inf):
         mirrored = None
-    return Bared(engine, bare, hole, whole, then, found, mirrored, seen) if found or mirrored else None
+    return Bared(engine, bare, hole, whole, then, found, mirrored, seen, worn) if found or mirrored else None
 
 
 def _crown_of(engine: Engine, photo: EncodedPhoto, paint: Paint, there: np.ndarray) -> Bared | None:
@@ -203,43 +211,44 @@ def _crown_of(engine: Engine, photo: EncodedPhoto, paint: Paint, there: np.ndarr
     down = max(0, (size // READ).bit_length() - 1)
     mask, then = pyramid.block_mean(hole, 1 << down), engine.segment(seen)
     found = _faces(engine, pyramid.reduce(b_0, down), pyramid.reduce(seen, down), mask, 0 * mask, then, (SAME, HAIR))
-    return Bared(engine, b_0, hole, hole, then, found, None, seen, True) if found else None
+    return Bared(engine, b_0, hole, hole, then, found, None, seen, crown=True) if found else None
 
 
-def _what_goes(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], grow: float) -> np.ndarray | None:
-    """Where it is that strokes are to take away, S x S of 0 and 1; None: they are not for that."""
+def _what_goes(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
+               grow: float) -> tuple[np.ndarray | None, bool]:  # fmt: skip
+    """Where it is that strokes are to take away, S x S of 0 and 1, None: they are not for that; whether it is glasses."""
     size = len(paint.amount)
     near = np.clip((NEAR[1] * size - paint.far) / ((NEAR[1] - NEAR[0]) * size), 0, 1)
     amount = pyramid.block_mean(paint.amount, size // len(photo.segments.of))
     before, after = ((amount * v.share_of(GLASSES)).sum() for v in (photo.segments, painted()))
     if before > WORN[0] * amount.sum() and after < WORN[1] * before:
-        return (photo.segments.share_at(size, GLASSES) * near > THERE).astype(np.float32)
+        return (photo.segments.share_at(size, GLASSES) * near > THERE).astype(np.float32), True
     thing = what_goes(photo, paint, grow, painted)
     if thing is None or thing.behind:
-        return None
-    return (thing.share * thing.counts * near > THERE).astype(np.float32)
+        return None, False
+    return (thing.share * thing.counts * near > THERE).astype(np.float32), False
 
 
-def _parts(there: np.ndarray, paint: Paint, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _parts(photo: np.ndarray, there: np.ndarray, paint: Paint, face: np.ndarray,
+           worn: bool) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """What is to be seen of other faces, and what is thin enough to be filled, S x S each. `there`: what goes; `face`: what
-    is one as it was painted, S x S."""
+    is one as it was painted, S x S; `worn`: it is glasses, whose arms strokes run along."""
     size = len(there)
-    radius, around, close, edge = (max(1, round(share * size)) for share in (THIN / 2, AROUND, WITH_PAINT, EDGE))
+    radius, around, close, edge = (max(1, round(v * size)) for v in (LENS if worn else THIN / 2, AROUND, WITH_PAINT, EDGE))
     core = window_max(-window_max(-there, radius), radius)
-    hole = np.maximum(window_max(core, around), (paint.amount > 0.5) * window_max(core, close))
+    hole, painted = window_max(core, around), (paint.amount > 0.5).astype(np.float32)
+    if not worn:
+        hole = np.maximum(hole, painted * window_max(core, close))
     # In the face, where nothing of another kind is far within it.
-    face = _closed((face > 0.5).astype(np.float32), close)
-    hole = _closed(hole.astype(np.float32), close) * (window_max(face, edge) > 0)
+    face = closed((face > 0.5).astype(np.float32), close)
+    hole = closed(hole.astype(np.float32), close) * (window_max(face, edge) > 0)
     # No lone island of what is there.
     islands = _islands(hole)
     hole = (np.maximum(hole, islands) if islands.mean() < ISLAND else hole).astype(np.float32)
+    if worn and core.any():
+        alike = np.abs(photo - np.median(photo[core > 0], 0)).max(2) < ALIKE
+        there = np.maximum(there, alike * window_max(painted, edge))
     return hole, (window_max(there * (1 - hole), edge) * (1 - hole)).astype(np.float32)
-
-
-def _closed(share: np.ndarray, radius: int) -> np.ndarray:
-    """Without what is narrower than twice that."""
-    padded = np.pad(share, 2 * radius)
-    return -window_max(-window_max(padded, radius), radius)[2 * radius : -2 * radius, 2 * radius : -2 * radius]
 
 
 def _islands(hole: np.ndarray) -> np.ndarray:
@@ -252,22 +261,6 @@ def _islands(hole: np.ndarray) -> np.ndarray:
             break
         shore = more
     return free - shore
-
-
-def _filled(photo: np.ndarray, thin: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The photo with what is above and below of what is `thin`, or all around of it where that is the hole."""
-    size = len(photo)
-    free = (thin < 0.5) & (hole < 0.5)
-    at = np.arange(size)[:, None]
-    above = np.maximum.accumulate(np.where(free, at, -1), 0)
-    below = np.minimum.accumulate(np.where(free, at, size)[::-1], 0)[::-1]
-    straight = (above >= 0) & (below < size) & (below - above < 2 * THIN * size)
-    above, below = np.clip(above, 0, size - 1), np.clip(below, 0, size - 1)
-    columns, share = np.arange(size)[None], ((at - above) / np.maximum(below - above, 1))[:, :, None]
-    between = photo[above, columns] + share * (photo[below, columns] - photo[above, columns])
-    around = continued(photo, np.maximum(window_max(hole, 1), np.minimum(window_max(thin, 1), 1)))
-    filled = np.where(straight[:, :, None], between, around)
-    return photo + window_mean(thin, 1)[:, :, None] * (filled - photo)
 
 
 def _gains(other: np.ndarray, photo: np.ndarray, seen: np.ndarray, hole: np.ndarray, thens: list[np.ndarray],
