@@ -317,7 +317,9 @@ class _Reader:
         exemplars = self.exemplars(m.get("exemplars"), size, levels[interpreter.level].size if interpreter else 0)
         segmenter = self.segmenter(m.get("segmenter"), levels)
         if exemplars and exemplars.hair and (segmenter is None or segmenter.size > exemplars.size):
-            raise _broken(self.folder, "where its exemplars have hair needs a segmenter that looks at no more pixels than they have")
+            raise _broken(
+                self.folder, "where its exemplars have hair needs a segmenter that looks at no more pixels than they have"
+            )
         return Bundle(
             self.folder, self.folder.name, self.text(m, "title"), size, levels, self.text(m, "licence"), digest, m,
             self.finder(m.get("finder")), extends, interpreter,

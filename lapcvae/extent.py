@@ -77,7 +77,7 @@ def what_goes(photo: EncodedPhoto, paint: Paint, grow: float,
     behind = photo.segments is not None and _is_behind(photo.segments, told)
     if behind and painted is not None:
         # Before a plain wall it is plainer what is before it; where strokes end they may have run over some of it.
-        before = before_the_wall(photo.segments, painted(), paint)
+        before = _before_the_wall(photo.segments, painted(), paint)
         photo = replace(photo, segment=lambda: before)
         told = meant(photo, paint.amount, paint.inside, reached, goes=True)
     ends = _share_that_ends(told, pyramid.block_mean(far, len(far) // len(told)), len(told) / (len(far) >> paint.level))
@@ -90,7 +90,7 @@ def what_goes(photo: EncodedPhoto, paint: Paint, grow: float,
     return thing if (thing.counts * thing.share * paint.amount).max() > REMAINS else None
 
 
-def before_the_wall(photo: Segments, painted: Segments, paint: Paint) -> Segments:
+def _before_the_wall(photo: Segments, painted: Segments, paint: Paint) -> Segments:
     """What is of the photo near the edges of strokes, and of the painted photo elsewhere."""
     inside = (distance(paint.amount < 0.5) / (1 << paint.level) - RAN_OVER[0]) / (RAN_OVER[1] - RAN_OVER[0])
     deep = np.where(paint.amount < 0.5, 1, np.clip(inside, 0, 1)).astype(np.float32)

@@ -51,8 +51,9 @@ class Engine:
     def segment(self, picture: np.ndarray) -> Segments:
         apart = np.stack([np.abs(picture - OF[name]).max(2) if name in OF else np.full(picture.shape[:2], 9.0)
                           for name in CLASSES], 2)  # fmt: skip
-        # Between an eye and the skin there is no hair.
-        apart[:, :, CLASSES.index("hair")] += ellipse(0.5, 0.6, 0.24, 0.24)
+        # Between an eye and the skin there is no hair and no wall.
+        for name in ("hair", "background"):
+            apart[:, :, CLASSES.index(name)] += ellipse(0.5, 0.6, 0.2, 0.24)
         return Segments((apart == apart.min(2, keepdims=True)).astype(np.float32), CLASSES)
 
 
@@ -106,21 +107,6 @@ def test_a_thing_on_one_side_goes_for_the_other_side(engine, monkeypatch):
         assert np.abs(made[mole] - bare[:, ::-1][mole]).mean() < 0.06
     # Other faces have none.
     assert found.picture(bared.MIRRORED)[mole].mean() > 1.1 * found.picture(0)[mole].mean()
-
-
-def test_a_hat_goes_for_another_crown(engine):
-    bare = photo_of(None, face()).b[0]
-    hat = ellipse(0.5, 0.16, 0.33, 0.12)
-    picture = bare + hat[:, :, None] * (OF["hat"] - bare)
-    rest = 1 - hat
-    photo = photo_of(segments_of(hat=hat, hair=TOP * rest, skin=FACE * (1 - TOP) * rest), picture)
-    colours = np.where(TOP[:, :, None] > 0, HAIR, WALL)
-    found = _bared(engine, photo, hat, colours, "hair")
-    assert found.crown
-    made = found.picture(0)
-    assert np.abs(made - OF["hat"]).max(2)[hat > 0].min() > 0.15
-    assert np.abs(made - bare)[hat > 0].mean() < 0.06
-    assert (made == photo.b[0])[found.where == 0].all()
 
 
 @pytest.mark.parametrize(

@@ -52,15 +52,6 @@ def test_a_fringe_hangs_from_the_hair_above(photo):
     assert np.abs(picture - photo.b[0])[round(0.55 * SIZE) :].max() < 1e-3
 
 
-def test_there_is_hair_between_strokes_that_are_close_and_none_between_others(photo):
-    at = np.linspace(0.38, 0.62, 6)
-    gaps = sum(ellipse(x, 0.40, 0.006, 0.02) for x in (at[1:] + at[:-1]) / 2) > 0
-    darker = (photo.b[0] - _found(photo, _fingers()).picture(0)).mean(2)
-    assert darker[gaps].mean() > 0.15
-    two = ellipse(0.4, 0.36, 0.03, 0.08) + ellipse(0.6, 0.36, 0.03, 0.08)
-    assert (photo.b[0] - _found(photo, two).picture(0)).mean(2)[ellipse(0.5, 0.40, 0.03, 0.02) > 0].mean() < 0.08
-
-
 def test_hairs_lie_down_and_not_across(photo):
     picture = _found(photo, _fingers()).picture(0).mean(2)
     there = picture[round(0.33 * SIZE) : round(0.40 * SIZE), round(0.4 * SIZE) : round(0.6 * SIZE)]

@@ -19,9 +19,8 @@ from .glasses import Glasses, glasses_of
 from .light import Light, light_of
 from .lips import Lips, lips_of
 from .locks import Locks, locks_of
-from .wall import Wall, wall_of
 
-Known = Light | Lips | Glasses | Gone | Locks | Wall | Bared
+Known = Light | Lips | Glasses | Gone | Locks | Bared
 
 
 def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], recolours: bool,
@@ -32,6 +31,4 @@ def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
         found = of(photo, paint, painted, seed)
         if found:
             return found
-    if recolours:
-        return None
-    return wall_of(engine, photo, paint, painted, seed) or bared_of(engine, photo, paint, painted, grow)
+    return None if recolours else bared_of(engine, photo, paint, painted, grow)

@@ -35,16 +35,16 @@ FEW_CELLS = 32
 # At least this share of strokes is of a face in the painted photo; of what goes no more than the second is an eye or a
 # mouth: these are meant as they were painted.
 FACE, FEATURES = 0.45, 0.35
-# Glasses, or a hat, go if more than the first share of what is under strokes is one, and less than the second of that with
-# them.
-WORN = (0.35, 0.6)
+# Glasses go if more than the first share of what is under strokes is glasses, and less than the second of that with them.
+WORN = (0.35, 0.75)
 # It is looked for so far from strokes (shares of the side) as the first two say: all of it, and any. It is where it is
 # likelier than the third number.
 NEAR, THERE = (0.02, 0.045), 0.3
 # What is thinner than this (share of the side), of glasses than twice the second, is filled from above and below; the rest
 # is looked for with so much around it, and with what was painted so near to it, and its edge is so wide. What differs from
-# most of a lens by less than that (full scale 1) may be an arm; it is no thicker than the last.
-THIN, LENS, AROUND, WITH_PAINT, EDGE, ALIKE, ARM = 0.035, 0.032, 0.026, 0.04, 0.01, 0.15, 0.15
+# most of a lens by less than that (full scale 1) may be an arm; it is no thicker than the next. By no more than the last
+# differs what is of one.
+THIN, LENS, AROUND, WITH_PAINT, EDGE, ALIKE, ARM, OF_LENS = 0.035, 0.032, 0.026, 0.04, 0.01, 0.15, 0.15, 0.3
 # Less than this share of the square is nothing that has a form.
 LEAST = 0.004
 # What lies between parts of it goes along if it is smaller than this share of the square, and was not seen before.
@@ -53,19 +53,14 @@ ISLAND = 0.03
 # their likeness.
 CLOSELY, STRAIN, APART = 12, 0.02, 3.0
 # What other faces shall not have there. What was painted there says so much of which fits, against what is known.
-HAT, HAIR = "hat", ("hair", "hat")
-NOT_WANTED, GUESSED = (GLASSES, "beard", HAT), 0.2
+NOT_WANTED, GUESSED = (GLASSES, "beard", "hat"), 0.2
 # What of a picture is a face, and between which differences another one is none there, or is one; so far (share of the side)
 # around that it does not count.
 SAME, ELSE, BESIDE = (*OF_FACE, GLASSES), (0.3, 0.7), 0.012
 # The skin that tells the light is so near (share of the side); how much brighter or darker another face may be made.
-RING, GAIN, LEAST_RING, LEAST_LIGHT = 0.06, (0.5, 2.0), 0.01, 0.02
-# How much more or less its hair is than its skin.
-UNLIKE = (0.6, 1.6)
+RING, GAIN, LEAST_LIGHT = 0.06, (0.5, 2.0), 0.02
 # Beyond the hole, so many pixels, there is nothing left of another wall.
 WALL = 4
-# Who paints a hat away may paint hair anew all around it: what was painted counts so far from it (share of the side).
-CROWN = 0.12
 # The other side of a face is taken if so much of what is needed is seen there, and it is no more than so many times as
 # unlike as the likest face.
 SEEN, AS_GOOD = 0.9, 2.0
@@ -79,8 +74,7 @@ READ = 128
 class Bared:
     """`photo`: S x S x 3, without what is thin; `hole`: what is to be seen of other faces, S x S in 0..1; `share`: with
     what is thin; `painted`: what the photo is of as it was painted; `found`: the faces, best first; `mirrored`: the other
-    side of the same one, if that shows what is hidden, which is the first variant then; `seen`: the photo as it was
-    painted, S x S x 3; `worn`: whether glasses go; `crown`: whether it is the top of the head, which ends where the other one does."""
+    side of the same one, if that shows what is hidden; `worn`: whether glasses go."""
 
     # Whether nothing else can be meant.
     sure: ClassVar[bool] = True
@@ -92,9 +86,7 @@ class Bared:
     painted: Segments
     found: list[Exemplar]
     mirrored: Exemplar | None
-    seen: np.ndarray
-    worn: bool = False
-    crown: bool = False
+    worn: bool
 
     @property
     def where(self) -> np.ndarray:
@@ -116,24 +108,17 @@ class Bared:
         other = exemplars.placed(self.found[index % len(self.found)])
         of = self.engine.segment(other)
         other = pyramid.enlarge(other, (size // len(other)).bit_length() - 1)
-        thens, nows = ([v.share_at(size, *names) for names in self.same] for v in (self.painted, of))
-        now, alike = sum(nows), sum(a * b for a, b in zip(thens, nows))
-        lit = _lit(other, nows, _gains(other, self.photo, self.seen, self.hole, thens, nows))
+        then, now = (v.share_at(size, *SAME) for v in (self.painted, of))
+        alike = then * now
+        made = healed(self.photo, _in_its_light(other, self.photo, self.hole, alike), self.hole, alike)
+        # A cheek where the other face has none, and what is around this face where both end.
+        wrong = window_max(rises(then - now, ELSE), max(1, round(BESIDE * size)))
+        cheek = continued(made, np.maximum(wrong, self.around))
+        made = made + (self.soft * window_mean(wrong, 1))[:, :, None] * (cheek - made)
         # The last pixel of it has something of what was behind it.
-        made, ends = healed(self.photo, lit, self.hole, alike), 1 - rises(-window_max(-now, 1), ELSE)
-        if not self.crown:
-            # A cheek where the other face has none, and what is around this face where both end.
-            wrong = window_max(rises(sum(thens) - now, ELSE), max(1, round(BESIDE * size)))
-            cheek = continued(made, np.maximum(wrong, self.around))
-            made = made + (self.soft * window_mean(wrong, 1))[:, :, None] * (cheek - made)
-            ends = ends * self.around
+        ends = self.around * (1 - rises(-window_max(-now, 1), ELSE))
         made = made + (window_max(self.hole, WALL) * ends)[:, :, None] * (self.other_things - made)
         return np.clip(made, 0, 1).astype(np.float32)
-
-    @property
-    def same(self) -> tuple[tuple[str, ...], ...]:
-        """What of the two has to be the same."""
-        return (SAME, HAIR) if self.crown else (SAME,)
 
     def _with_other_side(self, index: int) -> np.ndarray:
         """What is beside a face is alike on both sides, too."""
@@ -149,7 +134,7 @@ class Bared:
     @cached_property
     def around(self) -> np.ndarray:
         """What is no face as it was painted, S x S in 0..1."""
-        return 1 - rises(sum(self.painted.share_at(len(self.photo), *names) for names in self.same), ELSE)
+        return 1 - rises(self.painted.share_at(len(self.photo), *SAME), ELSE)
 
     @cached_property
     def other_things(self) -> np.ndarray:
@@ -172,16 +157,15 @@ def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
     amount = pyramid.block_mean(paint.amount, size // len(segments.of))
     if len(photo.b[paint.level]) > FEW_CELLS:
         return None
-    before, after = ((amount * v.share_of(HAT)).sum() for v in (segments, painted()))
-    if before > WORN[0] * amount.sum() and after < WORN[1] * before:
-        near = window_max((paint.amount > 0.5).astype(np.float32), max(1, round(NEAR[1] * size)))
-        return _crown_of(engine, photo, paint, (segments.share_at(size, HAT) * near > THERE).astype(np.float32))
     if (amount * painted().share_of(*OF_FACE)).sum() < FACE * amount.sum():
         return None
     there, worn = _what_goes(photo, paint, painted, grow)
     if there is None or (there * segments.share_at(size, "eyes", "mouth")).sum() > FEATURES * there.sum():
         return None
     hole, thin = _parts(b_0, there, paint, painted().share_at(size, *SAME), worn)
+    if worn:
+        # No more hair than what they cover: a sideburn stays.
+        hole = hole * np.maximum(1 - rises(segments.share_at(size, "hair"), ELSE), there).astype(np.float32)
     if hole.mean() < LEAST:
         return None
     bare = bridged(b_0, thin, hole, round((ARM if worn else 2 * THIN) * size))
@@ -198,20 +182,7 @@ def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
     mirrored = exemplars.other_side(bare, read, pyramid.block_mean(whole, 1 << down), SEEN)
     if mirrored and mirrored.error > AS_GOOD * min((one.error for one in found), default=np.inf):
         mirrored = None
-    return Bared(engine, bare, hole, whole, then, found, mirrored, seen, worn) if found or mirrored else None
-
-
-def _crown_of(engine: Engine, photo: EncodedPhoto, paint: Paint, there: np.ndarray) -> Bared | None:
-    """The top of a head without the hat that is `there`, S x S of 0 and 1."""
-    b_0, size = photo.b[0], len(there)
-    around, close = (max(1, round(share * size)) for share in (AROUND, CROWN))
-    hole = np.maximum(window_max(there, around), (paint.amount > 0.5) * window_max(there, close)).astype(np.float32)
-    left = np.where(paint.amount < 0.7, hole, 0).astype(np.float32)
-    seen = continued(np.clip(b_0 + paint.fine, 0, 1).astype(np.float32), left)
-    down = max(0, (size // READ).bit_length() - 1)
-    mask, then = pyramid.block_mean(hole, 1 << down), engine.segment(seen)
-    found = _faces(engine, pyramid.reduce(b_0, down), pyramid.reduce(seen, down), mask, 0 * mask, then, (SAME, HAIR))
-    return Bared(engine, b_0, hole, hole, then, found, None, seen, crown=True) if found else None
+    return Bared(engine, bare, hole, whole, then, found, mirrored, worn) if found or mirrored else None
 
 
 def _what_goes(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
@@ -235,6 +206,10 @@ def _parts(photo: np.ndarray, there: np.ndarray, paint: Paint, face: np.ndarray,
     is one as it was painted, S x S; `worn`: it is glasses, whose arms strokes run along."""
     size = len(there)
     radius, around, close, edge = (max(1, round(v * size)) for v in (LENS if worn else THIN / 2, AROUND, WITH_PAINT, EDGE))
+    if worn and there.any():
+        # What is seen as glasses ends where that is dark; a glint is in the middle of it.
+        dark = np.abs(photo - np.median(photo[there > 0], 0)).max(2) < OF_LENS
+        there = there * closed(dark.astype(np.float32), around)
     core = window_max(-window_max(-there, radius), radius)
     hole, painted = window_max(core, around), (paint.amount > 0.5).astype(np.float32)
     if not worn:
@@ -263,49 +238,26 @@ def _islands(hole: np.ndarray) -> np.ndarray:
     return free - shore
 
 
-def _gains(other: np.ndarray, photo: np.ndarray, seen: np.ndarray, hole: np.ndarray, thens: list[np.ndarray],
-           nows: list[np.ndarray]) -> list[np.ndarray]:  # fmt: skip
-    """How much brighter the light, the skin and the hair around the hole make another face (n x n x 3), or else what was
-    painted in it (`seen`, n x n x 3). `thens`, `nows`: where this one and that are skin, and hair, n x n each; for each of
-    them 3 numbers."""
-    beside = window_max(hole, max(2, round(RING * len(hole)))) * (1 - hole)
-    gains = []
-    for then, now in zip(thens, nows):
-        ring, painted, own = beside * then * now > 0.5, hole * then > 0.7, hole * now > 0.7
-        if ring.sum() > LEAST_RING * hole.sum():
-            gain = np.median(photo[ring] / np.maximum(other[ring], LEAST_LIGHT), 0)
-        elif painted.any() and own.any():
-            gain = np.median(seen[painted], 0) / np.maximum(np.median(other[own], 0), LEAST_LIGHT)
-        else:
-            gain = gains[0] if gains else np.ones(3)
-        gains.append(np.clip(gain, *GAIN) if not gains else gains[0] * np.clip(gain / gains[0], *UNLIKE))
-    return gains
-
-
-def _lit(other: np.ndarray, nows: list[np.ndarray], gains: list[np.ndarray]) -> np.ndarray:
-    """Another face with these gains, n x n x 3."""
-    # What is neither goes with what is near.
-    radius = max(1, round(BESIDE * len(other)))
-    shares = [window_mean(share, radius) + 1e-3 for share in nows]
-    light = sum(share[:, :, None] * gain for share, gain in zip(shares, gains)) / sum(shares)[:, :, None]
-    return (other * light).astype(np.float32)
+def _in_its_light(other: np.ndarray, photo: np.ndarray, hole: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Another face, n x n x 3, as the light and the skin around the hole make it. `face`: where both are one, n x n."""
+    ring = window_max(hole, max(2, round(RING * len(hole)))) * (1 - hole) * face > 0.5
+    if not ring.any():
+        return other
+    return (other * np.clip(np.median(photo[ring] / np.maximum(other[ring], LEAST_LIGHT), 0), *GAIN)).astype(np.float32)
 
 
 def _faces(engine: Engine, photo: np.ndarray, read: np.ndarray, mask: np.ndarray, known: np.ndarray,
-           painted: Segments, same: tuple[tuple[str, ...], ...] = (SAME,)) -> list[Exemplar]:  # fmt: skip
+           painted: Segments) -> list[Exemplar]:  # fmt: skip
     """What fits into the hole (`mask`), best first. `read`: the photo as it was painted; `known`: what is the photo's in the
-    hole; n x n and n x n x 3. `same`: what has to be the same there."""
+    hole; n x n and n x n x 3."""
     found = engine.exemplars.like(read, mask, known + GUESSED * mask, CLOSELY)
-    costs, thens = [], [painted.share_at(len(read), *names) for names in same]
+    costs, then = [], painted.share_at(len(read), *SAME)
     for one in found:
         other = exemplars.placed(one)
         of = engine.segment(other)
-        nows = [of.share_at(len(read), *names) for names in same]
+        now = of.share_at(len(read), *SAME)
         other = pyramid.reduce(other, max(0, (len(other) // len(read)).bit_length() - 1))
-        differ = np.maximum.reduce([np.abs(now - then) for then, now in zip(thens, nows)])
-        apart = (mask * (rises(differ, ELSE) + of.share_at(len(read), *NOT_WANTED))).sum() / mask.sum()
-        alike = sum(a * b for a, b in zip(thens, nows))
-        gains = _gains(other, photo, read, mask, thens, nows)
-        strained, unlike = strain(photo, _lit(other, nows, gains), mask, alike), np.abs(np.log(gains[-1] / gains[0])).max()
-        costs.append(one.error * (1 + STRAIN * strained) * (1 + APART * apart) * (1 + unlike) * (2 - one.fits))
+        apart = (mask * (rises(np.abs(now - then), ELSE) + of.share_at(len(read), *NOT_WANTED))).sum() / mask.sum()
+        strained = strain(photo, _in_its_light(other, photo, mask, then * now), mask, then * now)
+        costs.append(one.error * (1 + STRAIN * strained) * (1 + APART * apart) * (2 - one.fits))
     return [found[i] for i in np.argsort(costs, kind="stable")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import pyramid
-from ..behind import bridged
+from ..behind import continued
 from ..masks import Paint
 from ..ramps import rises
 from ..segments import Segments
@@ -80,7 +80,7 @@ def frame_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     frame = window_mean(window_max(rises(frame, SURELY), edge), 1).astype(np.float32)
     # What is thicker has no two sides that say what is behind it: there strokes do.
     thick = rises(window_max(-window_max(-frame, radius + edge), radius + edge), THICK)
-    filled = bridged(b_0, np.minimum(2 * window_max(frame, 1), 1), 0 * frame, round(2 * THIN * len(b_0)))
+    filled = continued(b_0, np.minimum(2 * window_max(frame, 1), 1))
     frame, painted_over = frame * (1 - thick), np.minimum(thick, paint.amount)
     whole = np.maximum(frame, painted_over)
     share = (painted_over / np.maximum(whole, 1e-3))[:, :, None]

@@ -17,7 +17,7 @@ from .. import hair, noise, pyramid
 from ..masks import Paint
 from ..ramps import rises
 from ..segments import OF_FACE, Segments
-from ..windows import closed, window_max, window_mean
+from ..windows import window_max, window_mean
 from .shade import shade
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ ABOVE, WIDER = 0.7, 1.5
 THICK = 0.8
 # A fringe ends so far (shares of the side) from the hair that it hangs from, at most.
 FROM_HAIR = 0.12
-# What is narrower between strokes of it than twice this share of the side is of it.
-BETWEEN = 0.024
 # Between these shares of hair around it ends in that; how much single hairs and locks differ in that.
 ROOT, ROOTS = (0.65, 1.1), (0.08, 0.14)
 # How much they stand out, in spreads of the light of the photo's hair, which is taken for no less and no more than this; and
@@ -135,13 +133,10 @@ def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     if segments is None or not paint.on_photo or paint.erased.any() or paint.empty:
         return None
     amount = pyramid.block_mean(paint.amount, len(b_0) // len(segments.of))
-    hairs = paint.amount
     if _is_moustache(photo, paint, amount):
-        lie, whole = MOUSTACHE, hairs
+        lie, whole = MOUSTACHE, paint.amount
     elif _is_fringe(segments, amount, painted):
-        # Between its strokes, too: they are no fingers.
-        hairs = closed(hairs, max(1, round(BETWEEN * len(b_0))))
-        lie, whole = FRINGE, _up_to_the_hair(hairs, segments.share_at(len(b_0), *hair.OF_HAIR))
+        lie, whole = FRINGE, _up_to_the_hair(paint.amount, segments.share_at(len(b_0), *hair.OF_HAIR))
     else:
         return None
     face, of_hair = (segments.share_at(len(b_0), *names) for names in (OF_FACE, hair.OF_HAIR))
@@ -151,12 +146,12 @@ def locks_of(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
     if lie is FRINGE:
         root = window_mean(window_mean(of_hair, 2 * radius), 2 * radius)
         # Above there is none.
-        below = np.maximum((face > 0.5).astype(np.float32), hairs)
+        below = np.maximum((face > 0.5).astype(np.float32), paint.amount)
         soft = soft * window_mean(window_max(below, 4 * radius), radius)
     colour = hair.evened(np.clip(b_0 + paint.fine, 0, 1), paint.amount * paint.opaque)
     spread = hair.contrast_of(next(b for b in photo.b if len(b) == len(segments.of)), hair.hair_of(segments))[2]
     spread = float(np.clip(spread, *SPREAD))
-    return Locks(b_0, soft.astype(np.float32), hairs, lie, colour, spread, face, root, seed, lie is FRINGE)
+    return Locks(b_0, soft.astype(np.float32), paint.amount, lie, colour, spread, face, root, seed, lie is FRINGE)
 
 
 def _is_fringe(segments: Segments, amount: np.ndarray, painted: Callable[[], Segments]) -> bool:
