@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toy
 
-from lapcvae import compose, service
+from lapcvae import canvas, compose, encoding, masks, planning, service
 from lapcvae.host import FileHost, photo_on_the_wire
 from lapcvae.painting import CoarseOverPhoto, StrokesOverPhoto
 from lapcvae.photo import Colours, PhotoFile
@@ -107,3 +107,26 @@ def test_what_is_rubbed_out_goes_whatever_shall_stay(one_service):
         out[box.y : box.bottom, box.x : box.right] = service.from_array(variant.pixels)
         means.append(out[115:135, 115:135].mean())
     assert means[0] > 0.3 and means[1] == pytest.approx(means[0], abs=0.02)
+
+
+def test_only_what_keeps_its_detail_fades_towards_the_frame(one_service):
+    """A new colour of what goes on beyond the frame fades over four times as many cells as new content."""
+    engine = one_service.engine(toy.NAME, "cpu")
+    size = engine.bundle.size
+    photo = PhotoFile(np.full((4 * size, 4 * size, 3), 0.5, np.float32), "TIFF")
+    frame = Frame(2 * size, 2 * size, size)
+    cover = np.ones((size, size), np.float32)
+    paint = masks.Paint(2, np.zeros((size // 4, size // 4, 3), np.float32), 0 * cover[::4, ::4], cover, cover,
+                        np.zeros((size, size, 3), np.float32))  # fmt: skip
+    made = masks.make_masks(engine, paint, 1.0)
+    encoded, anew = encoding.encode(engine, np.full((size, size, 3), 0.5, np.float32)), np.ones((size, size, 1), np.float32)
+    plan = planning.Plan(engine, encoded, paint, made, None, 1.0, 0.7, 0, anew=anew)
+    painting = StrokesOverPhoto(np.zeros((1, 1, 4), np.float32)).message
+    request = EditRequest(photo_on_the_wire(photo), frame, 2, painting, SETTINGS)
+    wide = {}
+    for name, kept in (("drawn", None), ("replaced", 0 * cover), ("recoloured", cover)):
+        host = FileHost(photo, Colours(photo))
+        mask = canvas.Canvas(engine, host, request, dataclasses.replace(plan, kept=kept)).mask
+        middle = mask[len(mask) // 2]
+        wide[name] = int(((middle > 0) & (middle < 1)).sum())
+    assert wide["drawn"] == wide["replaced"] < wide["recoloured"] / 2

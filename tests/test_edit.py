@@ -383,3 +383,14 @@ def test_a_plan_for_later_is_made_once_by_whoever_asks_first():
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: later(), range(4)))
     assert len(made) == 1 and len(set(map(id, found))) == 1
+
+
+def test_three_of_four_variants_have_all_of_the_hair():
+    plan = planning.Plan(None, None, None, None, None, 1.0, 0.7, 0)
+    as_painted = dataclasses.replace(plan, seed=1)
+    whole = dataclasses.replace(plan, later=planning.Later(lambda: as_painted))
+    found = [whole.of(index) for index in range(8)]
+    assert [one.seed for one, _ in found] == [0, 0, 0, 1, 0, 0, 0, 1]
+    # None of them is drawn twice.
+    assert [turn for one, turn in found if one.seed == 0] == [0, 1, 2, 3, 4, 5]
+    assert [turn for one, turn in found if one.seed == 1] == [0, 1]

@@ -1,4 +1,5 @@
-"""Strokes of things whose looks are known: light, glasses, a fringe. They are made as they look, and nothing is drawn.
+"""Strokes of things whose looks are known: light, glasses, a fringe, a face behind what goes. They are made as they look,
+and nothing is drawn.
 
 A segmenter tells what strokes lie on, and what they are in the painted photo. Each module has one kind of thing: what makes
 strokes one (`..._of`, None if they are none), and its `picture` by variant. `where` it counts, how much of the photo's own
