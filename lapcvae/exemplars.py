@@ -327,7 +327,11 @@ def other_side(photo: np.ndarray, read: np.ndarray, mask: np.ndarray, seen: floa
     small = pyramid.reduce(mirrored, _levels(len(mirrored), len(half)))[None]
     # What is hidden there has no place.
     hidden = pyramid.block_mean(mask, 2)[:, ::-1]
+    if not (weight * (1 - hidden)).any():
+        return None
     place = _places(small, half, weight * (1 - hidden))
+    if not np.isfinite(place).all():
+        return None
     [there] = warped(hidden[None, :, :, None], place)
     needed = pyramid.block_mean(mask, 2)
     if (needed * there[:, :, 0]).sum() > (1 - seen) * needed.sum():

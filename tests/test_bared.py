@@ -70,9 +70,9 @@ def _worn(mole=None):
     return photo_of(of, picture), bare
 
 
-def _bared(engine, photo, strokes, colour=SKIN, then="skin", **more):
+def _bared(engine, photo, strokes, colour=SKIN, then="skin", seed=0, **more):
     paint = dataclasses.replace(paint_of(photo, strokes, colour), **more)
-    return bared.bared_of(engine, photo, paint, lambda: of_painted(photo, paint, then), 1.0)
+    return bared.bared_of(engine, photo, paint, lambda: of_painted(photo, paint, then), 1.0, seed)
 
 
 def test_eyes_come_from_faces_that_fit(engine):
@@ -89,6 +89,21 @@ def test_eyes_come_from_faces_that_fit(engine):
         assert (made == photo.b[0])[found.where == 0].all()
     assert found.stays[LENSES > 0].max() < 0.2 and found.sure
     assert not np.array_equal(found.picture(0), found.picture(1))
+
+
+def test_seeds_and_variants_beyond_the_faces_that_fit_are_others(engine):
+    photo, _ = _worn()
+    found, again = (_bared(engine, photo, LENSES, seed=seed) for seed in (0, 1))
+    assert np.array_equal(found.picture(0), _bared(engine, photo, LENSES).picture(0))
+    assert not np.array_equal(found.picture(0), again.picture(0))
+    assert not np.array_equal(found.picture(0), found.picture(len(found.found)))
+
+
+def test_in_a_gray_photo_eyes_are_gray(engine):
+    photo, _ = _worn()
+    gray = photo.b[0].mean(2, keepdims=True).repeat(3, 2)
+    made = _bared(engine, photo_of(photo.segments, gray), LENSES, SKIN.mean()).picture(0)
+    assert np.ptp(made, axis=2).max() < 0.03
 
 
 def test_a_thing_on_one_side_goes_for_the_other_side(engine, monkeypatch):
@@ -110,7 +125,9 @@ def test_a_thing_on_one_side_goes_for_the_other_side(engine, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "why", ["rubbed out", "nothing", "no segmenter", "no exemplars", "still glasses", "an eye", "small cells"]
+    "why",
+    ["rubbed out", "nothing", "no segmenter", "no exemplars", "small exemplars", "still glasses", "an eye", "small cells",
+     "blue"],  # fmt: skip
 )
 def test_what_is_meant_otherwise_is_no_bared_face(engine, why):
     photo, _ = _worn()
@@ -123,8 +140,12 @@ def test_what_is_meant_otherwise_is_no_bared_face(engine, why):
         photo = dataclasses.replace(photo, segment=lambda: None)
     elif why == "no exemplars":
         engine = SimpleNamespace(exemplars=None)
+    elif why == "small exemplars":
+        engine = SimpleNamespace(exemplars=SimpleNamespace(size=SIZE // 2))
     elif why == "still glasses":
         then = "glasses"
+    elif why == "blue":
+        more = {"fine": (strokes[:, :, None] * (np.float32([0.1, 0.2, 0.9]) - photo.b[0])).astype(np.float32)}
     elif why == "an eye":
         eyes = np.maximum(*(ellipse(x, 0.45, 0.04, 0.03) for x in EYES))
         photo = photo_of(segments_of(eyes=eyes, skin=FACE * (1 - eyes)), face())

@@ -32,4 +32,4 @@ def known_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
         found = of(photo, paint, painted, seed)
         if found:
             return found
-    return None if recolours else bared_of(engine, photo, paint, painted, grow)
+    return None if recolours else bared_of(engine, photo, paint, painted, grow, seed)

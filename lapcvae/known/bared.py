@@ -36,7 +36,7 @@ FEW_CELLS = 32
 # mouth: these are meant as they were painted.
 FACE, FEATURES = 0.45, 0.35
 # Glasses go if more than the first share of what is under strokes is glasses, and less than the second of that with them.
-WORN = (0.35, 0.75)
+WORN = (0.35, 0.65)
 # It is looked for so far from strokes (shares of the side) as the first two say: all of it, and any. It is where it is
 # likelier than the third number.
 NEAR, THERE = (0.02, 0.045), 0.3
@@ -64,8 +64,13 @@ WALL = 4
 # The other side of a face is taken if so much of what is needed is seen there, and it is no more than so many times as
 # unlike as the likest face.
 SEEN, AS_GOOD = 0.9, 2.0
-# So many variants have it, moved a little (as `Exemplar.place` is).
-MIRRORED, SHIFT = 3, 0.004
+# So many variants have it, moved a little (as `Exemplar.place` is), as all are that come again. The next seed begins with so
+# many others.
+MIRRORED, SHIFT, STRIDE = 3, 0.004, 2
+# What differs more than the first number (full scale 1) from most of what was painted is no skin, nor is that if it differs
+# more than the second from the skin around. At most so much of strokes is none, brows and lips and what is beside a face,
+# and at most so much of them lies over eyes and lips that are seen.
+NO_SKIN, SOME, FEW = (0.25, 0.35), 0.5, 0.03
 # Pixels a side of the pictures that are compared.
 READ = 128
 
@@ -87,6 +92,7 @@ class Bared:
     found: list[Exemplar]
     mirrored: Exemplar | None
     worn: bool
+    seed: int
 
     @property
     def where(self) -> np.ndarray:
@@ -105,7 +111,12 @@ class Bared:
             if index < MIRRORED or not self.found:
                 return self._with_other_side(index)
             index -= MIRRORED
-        other = exemplars.placed(self.found[index % len(self.found)])
+        # Another seed begins with another one.
+        number = index + self.seed * STRIDE
+        one = self.found[number % len(self.found)]
+        if index >= len(self.found):
+            one = self._moved(one, index)
+        other = exemplars.placed(one)
         of = self.engine.segment(other)
         other = pyramid.enlarge(other, (size // len(other)).bit_length() - 1)
         then, now = (v.share_at(size, *SAME) for v in (self.painted, of))
@@ -122,9 +133,12 @@ class Bared:
 
     def _with_other_side(self, index: int) -> np.ndarray:
         """What is beside a face is alike on both sides, too."""
-        moved = SHIFT * noise.gaussian((4,), "bared", index) if index else np.zeros(4)
-        other = exemplars.placed(replace(self.mirrored, place=self.mirrored.place + moved))
+        other = exemplars.placed(self._moved(self.mirrored, index) if index or self.seed else self.mirrored)
         return np.clip(healed(self.photo, other, self.share, np.ones(self.share.shape)), 0, 1)
+
+    def _moved(self, one: Exemplar, index: int) -> Exemplar:
+        """A little, by variant."""
+        return replace(one, place=one.place + SHIFT * noise.gaussian((4,), "bared", self.seed, index))
 
     @cached_property
     def soft(self) -> np.ndarray:
@@ -146,23 +160,30 @@ class Bared:
         return continued(self.photo, np.maximum(hole, 1 - self.around).astype(np.float32))
 
 
-def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
-             grow: float) -> Bared | None:  # fmt: skip
+def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments], grow: float,
+             seed: int) -> Bared | None:  # fmt: skip
     """The face behind what strokes are to take away; None: they are for something else. `painted`: what the photo with the
     paint on it is of."""
     segments, b_0 = photo.segments, photo.b[0]
     if segments is None or engine.exemplars is None or paint.erased.any() or paint.empty:
         return None
     size = len(b_0)
+    if engine.exemplars.size < min(READ, size):
+        return None
     amount = pyramid.block_mean(paint.amount, size // len(segments.of))
     if len(photo.b[paint.level]) > FEW_CELLS:
         return None
     if (amount * painted().share_of(*OF_FACE)).sum() < FACE * amount.sum():
         return None
     there, worn = _what_goes(photo, paint, painted, grow)
-    if there is None or (there * segments.share_at(size, "eyes", "mouth")).sum() > FEATURES * there.sum():
+    features = segments.share_at(size, "eyes", "mouth")
+    if there is None or (there * features).sum() > FEATURES * there.sum():
+        return None
+    if _is_of_other_things(b_0, paint, there, features):
         return None
     hole, thin = _parts(b_0, there, paint, painted().share_at(size, *SAME), worn)
+    # Eyes that strokes ran over are the photo's.
+    hole = hole * np.maximum(1 - rises(segments.share_at(size, "eyes"), ELSE), there).astype(np.float32)
     if worn:
         # No more hair than what they cover: a sideburn stays.
         hole = hole * np.maximum(1 - rises(segments.share_at(size, "hair"), ELSE), there).astype(np.float32)
@@ -182,7 +203,22 @@ def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
     mirrored = exemplars.other_side(bare, read, pyramid.block_mean(whole, 1 << down), SEEN)
     if mirrored and mirrored.error > AS_GOOD * min((one.error for one in found), default=np.inf):
         mirrored = None
-    return Bared(engine, bare, hole, whole, then, found, mirrored, worn) if found or mirrored else None
+    return Bared(engine, bare, hole, whole, then, found, mirrored, worn, seed) if found or mirrored else None
+
+
+def _is_of_other_things(photo: np.ndarray, paint: Paint, there: np.ndarray, features: np.ndarray) -> bool:
+    """Whether strokes have other colours than skin: more of them than a face has, or over eyes and lips that are seen.
+    `there`: what goes; `features`: how likely each pixel is of an eye or a mouth; S x S."""
+    painted = photo + paint.fine
+    skin = np.median(painted[(paint.amount > 0.5) & (there > 0)], 0) if (there * paint.amount).max() > 0.5 else None
+    if skin is None:
+        return False
+    beside = window_max(there, max(2, round(RING * len(there)))) * (1 - there) * (1 - features) * (paint.amount == 0) > 0.5
+    if beside.any() and np.abs(skin - np.median(photo[beside], 0)).max() > NO_SKIN[1]:
+        return True
+    unlike = paint.amount * (np.abs(painted - skin).max(2) > NO_SKIN[0])
+    over, total = (unlike * (1 - there) * features).sum(), paint.amount.sum()
+    return bool(over > FEW * total or unlike.sum() > SOME * total)
 
 
 def _what_goes(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments],
@@ -243,7 +279,11 @@ def _in_its_light(other: np.ndarray, photo: np.ndarray, hole: np.ndarray, face: 
     ring = window_max(hole, max(2, round(RING * len(hole)))) * (1 - hole) * face > 0.5
     if not ring.any():
         return other
-    return (other * np.clip(np.median(photo[ring] / np.maximum(other[ring], LEAST_LIGHT), 0), *GAIN)).astype(np.float32)
+    lit = other * np.clip(np.median(photo[ring] / np.maximum(other[ring], LEAST_LIGHT), 0), *GAIN)
+    # Where skin has less colour, so have eyes and lips: in a gray photo, none.
+    here, there = (float(np.ptp(np.median(v[ring], 0))) for v in (photo, other))
+    gray = lit.mean(2, keepdims=True)
+    return (gray + min(here / max(there, LEAST_LIGHT), 1) * (lit - gray)).astype(np.float32)
 
 
 def _faces(engine: Engine, photo: np.ndarray, read: np.ndarray, mask: np.ndarray, known: np.ndarray,
