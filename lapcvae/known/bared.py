@@ -35,8 +35,9 @@ FEW_CELLS = 32
 # At least this share of strokes is of a face in the painted photo; of what goes no more than the second is an eye or a
 # mouth: these are meant as they were painted.
 FACE, FEATURES = 0.45, 0.35
-# Glasses go if more than the first share of what is under strokes is glasses, and less than the second of that with them.
-WORN = (0.35, 0.65)
+# Glasses go if more than the first share of what is under strokes is glasses, less than the second of that with them, and
+# strokes cover at least the third of all that there are.
+WORN = (0.15, 0.65, 0.5)
 # It is looked for so far from strokes (shares of the side) as the first two say: all of it, and any. It is where it is
 # likelier than the third number.
 NEAR, THERE = (0.02, 0.045), 0.3
@@ -45,6 +46,8 @@ NEAR, THERE = (0.02, 0.045), 0.3
 # most of a lens by less than that (full scale 1) may be an arm; it is no thicker than the next. By no more than the last
 # differs what is of one.
 THIN, LENS, AROUND, WITH_PAINT, EDGE, ALIKE, ARM, OF_LENS = 0.035, 0.032, 0.026, 0.04, 0.01, 0.15, 0.15, 0.3
+# An arm is between so much and so much darker than what is on both sides of it.
+DARKER = (0.05, 0.15)
 # Less than this share of the square is nothing that has a form.
 LEAST = 0.004
 # What lies between parts of it goes along if it is smaller than this share of the square, and was not seen before.
@@ -228,7 +231,8 @@ def _what_goes(photo: EncodedPhoto, paint: Paint, painted: Callable[[], Segments
     near = np.clip((NEAR[1] * size - paint.far) / ((NEAR[1] - NEAR[0]) * size), 0, 1)
     amount = pyramid.block_mean(paint.amount, size // len(photo.segments.of))
     before, after = ((amount * v.share_of(GLASSES)).sum() for v in (photo.segments, painted()))
-    if before > WORN[0] * amount.sum() and after < WORN[1] * before:
+    of_it = photo.segments.share_of(GLASSES).sum()
+    if before > max(WORN[0] * amount.sum(), WORN[2] * of_it) and after < WORN[1] * before:
         return (photo.segments.share_at(size, GLASSES) * near > THERE).astype(np.float32), True
     thing = what_goes(photo, paint, grow, painted)
     if thing is None or thing.behind:
@@ -258,7 +262,10 @@ def _parts(photo: np.ndarray, there: np.ndarray, paint: Paint, face: np.ndarray,
     hole = (np.maximum(hole, islands) if islands.mean() < ISLAND else hole).astype(np.float32)
     if worn and core.any():
         alike = np.abs(photo - np.median(photo[core > 0], 0)).max(2) < ALIKE
-        there = np.maximum(there, alike * window_max(painted, edge))
+        # An arm is darker than what is on both sides of it; dark hair is not.
+        light, half = photo.mean(2), max(1, round(THIN / 2 * size))
+        thin = rises(-window_max(-window_max(light, half), half) - light, DARKER) > 0.5
+        there = np.maximum(there, alike * thin * window_max(painted, edge))
     return hole, (window_max(there * (1 - hole), edge) * (1 - hole)).astype(np.float32)
 
 
