@@ -300,10 +300,10 @@ def _faces(engine: Engine, photo: np.ndarray, read: np.ndarray, mask: np.ndarray
     found = engine.exemplars.like(read, mask, known + GUESSED * mask, CLOSELY)
     costs, then = [], painted.share_at(len(read), *SAME)
     for one in found:
-        other = exemplars.placed(one)
+        small = pyramid.reduce(one.picture, (len(one.picture) // len(read)).bit_length() - 1)
+        other = exemplars.placed(replace(one, picture=small))
         of = engine.segment(other)
         now = of.share_at(len(read), *SAME)
-        other = pyramid.reduce(other, max(0, (len(other) // len(read)).bit_length() - 1))
         apart = (mask * (rises(np.abs(now - then), ELSE) + of.share_at(len(read), *NOT_WANTED))).sum() / mask.sum()
         strained = strain(photo, _in_its_light(other, photo, mask, then * now), mask, then * now)
         costs.append(one.error * (1 + STRAIN * strained) * (1 + APART * apart) * (2 - one.fits))
