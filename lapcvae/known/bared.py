@@ -305,6 +305,8 @@ def _faces(engine: Engine, photo: np.ndarray, read: np.ndarray, mask: np.ndarray
         of = engine.segment(other)
         now = of.share_at(len(read), *SAME)
         apart = (mask * (rises(np.abs(now - then), ELSE) + of.share_at(len(read), *NOT_WANTED))).sum() / mask.sum()
-        strained = strain(photo, _in_its_light(other, photo, mask, then * now), mask, then * now)
+        lit = _in_its_light(other, photo, mask, then * now)
+        halves = (pyramid.d(v) for v in (photo, lit)), (pyramid.block_mean(v, 2) for v in (mask, then * now))
+        strained = strain(*halves[0], *halves[1])
         costs.append(one.error * (1 + STRAIN * strained) * (1 + APART * apart) * (2 - one.fits))
     return [found[i] for i in np.argsort(costs, kind="stable")]
