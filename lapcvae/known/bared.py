@@ -171,7 +171,8 @@ def bared_of(engine: Engine, photo: EncodedPhoto, paint: Paint, painted: Callabl
     if segments is None or engine.exemplars is None or paint.erased.any() or paint.empty:
         return None
     size = len(b_0)
-    if engine.exemplars.size < min(READ, size):
+    # Others are looked at in so many pixels, by the segmenter, too.
+    if not len(segments.of) <= min(READ, size) <= engine.exemplars.size:
         return None
     amount = pyramid.block_mean(paint.amount, size // len(segments.of))
     if len(photo.b[paint.level]) > FEW_CELLS:
